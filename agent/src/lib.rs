@@ -1,1 +1,6 @@
-//! core
+//! Everything of Stratus that touches a machine: Docker, PHP-FPM, nginx and file trees.
+//!
+//! **Invariant:** bollard is named in `docker` alone, nginx's language in `nginx` alone. No journal, no plan, no gRPC
+//! server: this crate implements the traits of `stratus-core` and nothing decides here what comes next.
+
+pub mod layout;

@@ -1,0 +1,127 @@
+//! The operator's description of an environment: what is served, from where, by how many members.
+//!
+//! A spec is read from the configuration, checked there, and never changed by the system.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::EnvironmentName;
+
+/// One application at one set of host names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Its name.
+    pub name: EnvironmentName,
+    /// Server names, lower case; the first environment of the configuration also answers for unknown names.
+    pub hosts: Vec<String>,
+    /// The working tree that `init` copies: absolute.
+    pub code: PathBuf,
+    /// Served folder, relative to `code`; empty for the tree itself.
+    pub docroot: PathBuf,
+    /// Front controller, relative to the docroot, for paths that are no file.
+    pub front: String,
+    /// Folders that are not copied: members see the working tree's, live. Relative to `code`.
+    pub shared: Vec<PathBuf>,
+    /// Absolute roots that symlinks may lead into; mounted at the same path.
+    pub links: Vec<PathBuf>,
+    /// Not copied: a relative path, or a bare name that matches at any depth.
+    pub exclude: Vec<PathBuf>,
+    /// Folders and files under the docroot that are never served. Relative to the docroot.
+    pub deny: Vec<PathBuf>,
+    /// Whether members see the code read-only.
+    pub code_access: CodeAccess,
+    /// The autoscaling toggle.
+    pub autoscaling: bool,
+    /// The zero-downtime toggle.
+    pub zero_downtime: bool,
+    /// The `PHP-FPM` members.
+    pub php: Php,
+    /// How many members.
+    pub replicas: Replicas,
+    /// When a member is ready.
+    pub ready: Ready,
+    /// Paths fetched on every new member before it is offered.
+    pub warm: Vec<String>,
+    /// Limit for requests in flight on the old pool.
+    pub drain: Duration,
+    /// What is kept of the past.
+    pub keep: Keep,
+    /// Largest request body, in bytes.
+    pub upload_limit: u64,
+}
+
+/// Whether the code of a release can be written to by its members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CodeAccess {
+    /// Mounted read-only.
+    Immutable,
+    /// Under an overlay of each container's own, which goes with the container.
+    Overlay,
+}
+
+/// How the members run `PHP-FPM`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Php {
+    /// Image reference as the operator wrote it.
+    pub image: String,
+    /// The FPM program in the image.
+    pub fpm: String,
+    /// Where members see the release: absolute.
+    pub mount: PathBuf,
+    /// Who the members run as.
+    pub user: User,
+    /// `pm.max_children` of one member.
+    pub workers: u16,
+    /// `php.ini` settings.
+    pub ini: BTreeMap<String, String>,
+    /// Environment variables of the workers.
+    pub env: BTreeMap<String, String>,
+    /// Memory limit of one member, in bytes.
+    pub memory: u64,
+    /// CPU limit of one member, in thousandths of a CPU.
+    pub cpus_milli: u32,
+}
+
+/// Numeric user and group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+}
+
+/// Bounds of the number of members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replicas {
+    /// What a new pool starts with.
+    pub min: u16,
+    /// What autoscaling may go up to.
+    pub max: u16,
+}
+
+/// The readiness check, run through FastCGI on each member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// Path of a script under the docroot, with an optional query.
+    pub path: String,
+    /// Status it must answer.
+    pub status: u16,
+    /// How long a pool has to become ready.
+    pub within: Duration,
+    /// Successes in a row.
+    pub successes: u32,
+}
+
+/// What is kept of the past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keep {
+    /// Releases on disk.
+    pub releases: u32,
+    /// How long the previous pool stays warm for a rollback.
+    pub warm: Duration,
+}

@@ -1,0 +1,133 @@
+//! The journal: append-only events, the only truth about how far an operation is.
+
+use serde::{Deserialize, Serialize};
+
+use crate::fault::Fault;
+use crate::operation::decide::Outcome;
+use crate::release::Snapshot;
+use crate::snapshots::Forecast;
+use crate::traffic::Tally;
+
+/// An event with its place in the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Counted from 1 within the operation.
+    pub number: u64,
+    /// When it was written, milliseconds since 1970.
+    pub at_ms: u64,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What happened to an operation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// An effect may begin from now on.
+    Started {
+        /// Index in the plan.
+        step: usize,
+        /// Forward or back.
+        direction: Direction,
+    },
+    /// The effect is complete.
+    Succeeded {
+        /// Index in the plan.
+        step: usize,
+        /// Forward or back.
+        direction: Direction,
+        /// What later steps and the report need.
+        output: Output,
+    },
+    /// The effect failed; some of it may have happened.
+    Failed {
+        /// Index in the plan.
+        step: usize,
+        /// Forward or back.
+        direction: Direction,
+        /// Whether it may pass.
+        fault: Fault,
+        /// For people.
+        message: String,
+    },
+    /// A user asked to stop.
+    CancelRequested,
+    /// A user asked to try a stuck step again.
+    Resumed,
+    /// A user says that a stuck step's effect is as it should be.
+    Resolved {
+        /// Index in the plan.
+        step: usize,
+        /// Forward or back.
+        direction: Direction,
+    },
+    /// Nothing more will happen.
+    Finished {
+        /// How it ended.
+        outcome: Outcome,
+    },
+}
+
+/// Whether a step is applied or undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Apply.
+    Forward,
+    /// Undo.
+    Back,
+}
+
+/// What a step leaves for later steps and for the report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// Nothing.
+    None,
+    /// Of Preflight.
+    Checked {
+        /// The image by digest.
+        image: String,
+        /// What the copy will need.
+        forecast: Forecast,
+    },
+    /// Of Snapshot.
+    Copied(Snapshot),
+    /// Of Drain.
+    Drained {
+        /// How long it took, milliseconds.
+        drained_ms: u64,
+        /// Requests cut at the limit.
+        remaining: u64,
+        /// What visitors saw, where it could be counted.
+        tally: Option<Tally>,
+    },
+}
+
+/// The output of the latest success of the forward step for which `pick` answers.
+pub fn output<'a, T>(entries: &'a [Entry], pick: impl Fn(&'a Output) -> Option<T>) -> Option<T> {
+    entries.iter().rev().find_map(|entry| match &entry.event {
+        Event::Succeeded {
+            direction: Direction::Forward,
+            output,
+            ..
+        } => pick(output),
+        _ => None,
+    })
+}
+
+/// The image that Preflight found.
+pub fn image(entries: &[Entry]) -> Option<&str> {
+    output(entries, |o| match o {
+        Output::Checked { image, .. } => Some(image.as_str()),
+        _ => None,
+    })
+}
+
+/// The snapshot that Snapshot made.
+pub fn snapshot(entries: &[Entry]) -> Option<&Snapshot> {
+    output(entries, |o| match o {
+        Output::Copied(snapshot) => Some(snapshot),
+        _ => None,
+    })
+}

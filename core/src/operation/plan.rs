@@ -1,0 +1,222 @@
+//! Plans: what an operation will do, as data, made once from the environment's state.
+
+use serde::{Deserialize, Serialize};
+
+use crate::environment::Environment;
+use crate::operation::kind::Kind;
+use crate::operation::step::Step;
+use crate::state::{EnvironmentState, PoolRecord};
+use crate::{Generation, OperationId, PoolId, ReleaseId};
+
+/// The format of stored plans and journals that this code writes.
+pub const FORMAT: u32 = 1;
+
+/// What an operation will do. Everything in it is fixed when it is made: the environment's lock keeps it true.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`FORMAT`] of the writer.
+    pub format: u32,
+    /// Whose plan.
+    pub operation: OperationId,
+    /// What was asked.
+    pub kind: Kind,
+    /// The spec it was planned with.
+    pub environment: Environment,
+    /// The pool that is made, moved to, or removed.
+    pub target: Option<Target>,
+    /// The pool that serves at the time of planning.
+    pub origin: Option<PoolRecord>,
+    /// The previous generation at the time of planning: what an undone route goes back to.
+    pub previous: Option<Generation>,
+    /// The standby at the time of planning: stale from the first step of an `init` on.
+    pub stale: Option<Generation>,
+    /// The release whose unchanged files are linked.
+    pub base: Option<ReleaseId>,
+    /// In order.
+    pub steps: Vec<Step>,
+}
+
+/// The pool that an operation is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Its generation.
+    pub generation: Generation,
+    /// What it serves, where that is known when planning.
+    pub release: Option<ReleaseId>,
+    /// How many members.
+    pub members: u16,
+}
+
+impl From<&PoolRecord> for Target {
+    fn from(record: &PoolRecord) -> Self {
+        Self {
+            generation: record.generation,
+            release: Some(record.release.clone()),
+            members: record.members,
+        }
+    }
+}
+
+/// Why there is nothing to plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// Switch without a ready pool.
+    #[error("there is no standby to switch to; run zerodowntime.init first")]
+    NoStandby,
+    /// Rollback without a previous generation.
+    #[error("there is no previous generation to go back to")]
+    NoPrevious,
+    /// A background operation whose reason is gone.
+    #[error("nothing to do: {0} has a role again or is gone")]
+    NotNeeded(String),
+}
+
+/// Whether the previous pool's members still run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Warmth {
+    /// They run.
+    Warm,
+    /// At least one must be started.
+    Cold,
+}
+
+/// What planning needs to know beside the kind.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The spec.
+    pub environment: &'a Environment,
+    /// The roles.
+    pub state: &'a EnvironmentState,
+    /// The number that a new pool takes.
+    pub generation: Generation,
+    /// Of the previous pool.
+    pub warmth: Warmth,
+}
+
+impl Plan {
+    /// Makes the plan for `kind`.
+    ///
+    /// # Errors
+    /// When the state does not allow it: no standby, no previous generation, nothing to clean up.
+    pub fn new(
+        operation: OperationId,
+        kind: Kind,
+        context: Context<'_>,
+    ) -> Result<Self, PlanError> {
+        let Context {
+            environment, state, ..
+        } = context;
+        let (target, steps) = match &kind {
+            Kind::Init { .. } => (
+                Some(Target {
+                    generation: context.generation,
+                    release: None,
+                    members: environment.replicas.min,
+                }),
+                init(environment),
+            ),
+            Kind::Switch => {
+                let standby = state.standby.as_ref().ok_or(PlanError::NoStandby)?;
+                (
+                    Some(standby.into()),
+                    vec![
+                        Step::AwaitReady,
+                        Step::Route,
+                        Step::Promote,
+                        Step::Drain,
+                        Step::Park,
+                    ],
+                )
+            }
+            Kind::Rollback => {
+                let previous = state.previous.as_ref().ok_or(PlanError::NoPrevious)?;
+                (Some(previous.into()), rollback(context.warmth))
+            }
+            Kind::Abort => {
+                let standby = state.standby.as_ref().ok_or(PlanError::NoStandby)?;
+                (Some(standby.into()), vec![Step::Unstage, Step::Discard])
+            }
+            Kind::Retire { generation } => {
+                let previous = state
+                    .previous
+                    .as_ref()
+                    .filter(|p| p.generation == *generation);
+                let previous = previous
+                    .ok_or_else(|| PlanError::NotNeeded(format!("generation {generation}")))?;
+                (Some(previous.into()), vec![Step::Retire])
+            }
+            Kind::Reap { release } => {
+                if state.releases().any(|used| used == release) {
+                    return Err(PlanError::NotNeeded(format!("release {}", release.short())));
+                }
+                (None, vec![Step::Reap])
+            }
+        };
+        Ok(Self {
+            format: FORMAT,
+            operation,
+            environment: environment.clone(),
+            target,
+            origin: state.live.clone(),
+            previous: state.previous.as_ref().map(|p| p.generation),
+            stale: state.standby.as_ref().map(|s| s.generation),
+            base: base(state),
+            kind,
+            steps,
+        })
+    }
+
+    /// The pool that the operation is about.
+    pub fn pool(&self) -> Option<PoolId> {
+        self.target
+            .as_ref()
+            .map(|t| PoolId::new(&self.environment.name, t.generation))
+    }
+
+    /// The pool that served when it was planned.
+    pub fn origin_pool(&self) -> Option<PoolId> {
+        self.origin
+            .as_ref()
+            .map(|o| PoolId::new(&self.environment.name, o.generation))
+    }
+}
+
+fn init(environment: &Environment) -> Vec<Step> {
+    let mut steps = vec![
+        Step::Reserve,
+        Step::Preflight,
+        Step::Snapshot,
+        Step::Create,
+        Step::Start,
+        Step::AwaitReady,
+    ];
+    if !environment.warm.is_empty() {
+        steps.push(Step::Warm);
+    }
+    steps.push(Step::Stage);
+    steps
+}
+
+fn rollback(warmth: Warmth) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if warmth == Warmth::Cold {
+        steps.push(Step::Start);
+    }
+    steps.extend([
+        Step::AwaitReady,
+        Step::Route,
+        Step::Promote,
+        Step::Drain,
+        Step::Park,
+    ]);
+    steps
+}
+
+/// The newest release that is certain to stay on disk: a standby's goes with the standby.
+fn base(state: &EnvironmentState) -> Option<ReleaseId> {
+    let newest = [&state.live, &state.previous]
+        .into_iter()
+        .flatten()
+        .max_by_key(|r| r.generation)?;
+    Some(newest.release.clone())
+}
