@@ -10,7 +10,7 @@ use stratus_core::{Environment, EnvironmentState, Generation, OperationId, PoolI
 use crate::engine::Engine;
 
 /// How long a user's operation waits for a background one to end: these have one short step.
-const YIELD: Duration = Duration::from_secs(60);
+const YIELD: Duration = Duration::from_mins(1);
 
 /// What is asked.
 #[derive(Debug, Clone)]

@@ -68,16 +68,16 @@ impl Machine {
     async fn change_route(&self, plan: &Plan, change: Change) -> Result<(), ActError> {
         for step in moves(change.from, change.to) {
             match step {
-                Move::Flip => {
-                    self.router
-                        .flip(&plan.environment.name, change.links)
-                        .await?
-                }
+                Move::Flip => self.flip(plan, change.links).await?,
                 Move::Load => self.load_site(change.site.clone()).await?,
                 Move::Settle => self.router.settle().await?,
             }
         }
         Ok(())
+    }
+
+    async fn flip(&self, plan: &Plan, links: Links) -> Result<(), ActError> {
+        Ok(self.router.flip(&plan.environment.name, links).await?)
     }
 
     pub(super) async fn promote(&self, plan: &Plan) -> Result<(), ActError> {
