@@ -286,6 +286,23 @@ async fn a_connection_closed_while_idle_is_a_reconnect_and_no_failure() -> Resul
 }
 
 #[tokio::test]
+async fn bytes_that_arrive_on_an_idle_connection_are_malformed() -> Result<()> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let load = Load::start(plan(server.local_addr()?, 2)?.rate(4))?;
+    let handle = load.handle();
+    let (mut stream, _) = server.accept().await?;
+    ensure!(stream.read(&mut [0; 1024]).await? > 0, "no request came");
+    stream
+        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        .await?;
+    assert!(handle.wait_for(|counts| counts.requests == 1).await);
+    stream.write_all(b"surprise").await?;
+    expect_one(load.finish().await, Class::Malformed, 2)?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_connection_that_the_server_says_it_closes_is_no_reconnect() -> Result<()> {
     let said = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     let server = Server::start(move |_| Reply::raw(said, Then::Close)).await?;
