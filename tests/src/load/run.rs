@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 use super::marks::Marks;
@@ -47,7 +48,8 @@ pub(crate) struct Shared {
     tally: Mutex<Tally>,
     /// Woken at every end of a request.
     ended: Notify,
-    over: tokio_util::sync::CancellationToken,
+    /// Cancelled when the last client has ended, however it did.
+    over: CancellationToken,
 }
 
 impl Load {
@@ -66,13 +68,19 @@ impl Load {
             begun: AtomicU64::new(0),
             tally: Mutex::default(),
             ended: Notify::new(),
-            over: tokio_util::sync::CancellationToken::new(),
+            over: CancellationToken::new(),
         });
         let kinds = std::iter::repeat_n(ClientKind::KeepAlive, plan.keepalive)
             .chain(std::iter::repeat_n(ClientKind::OneShot, plan.oneshot));
         let mut clients = JoinSet::new();
+        let going = Arc::new(shared.over.clone().drop_guard());
         for (number, kind) in kinds.enumerate() {
-            clients.spawn(Client::new(Arc::clone(&shared), kind, number).run());
+            let client = Client::new(Arc::clone(&shared), kind, number);
+            let going = Arc::clone(&going);
+            clients.spawn(async move {
+                client.run().await;
+                drop(going);
+            });
         }
         Ok(Self { shared, clients })
     }
@@ -97,7 +105,6 @@ impl Load {
                 std::panic::resume_unwind(error.into_panic());
             }
         }
-        self.shared.over.cancel();
         self.shared.report(Phase::Finished)
     }
 
@@ -105,12 +112,6 @@ impl Load {
     pub async fn stop(self) -> Report {
         self.shared.pace.stop();
         self.finish().await
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.shared.over.cancel();
     }
 }
 
@@ -136,7 +137,8 @@ impl Handle {
         self.shared.report(Phase::Running)
     }
 
-    /// Waits until the counts are as wanted; false where the run ended before they were.
+    /// Waits until the counts are as wanted; false where the run ended before they were, so the
+    /// run's own limit bounds this.
     pub async fn wait_for(&self, mut wanted: impl FnMut(&Counts) -> bool) -> bool {
         loop {
             let ended = self.shared.ended.notified();
