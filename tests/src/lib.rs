@@ -1,1 +1,3 @@
-//! core
+//! The harness of Stratus's outer tests, as a library.
+
+pub mod load;
