@@ -12,10 +12,10 @@ demo: ## deploy DokuWiki under load, eleven times, and count what was lost
 	@compose/setup
 	@compose/images/build
 	@cargo build --locked --workspace --all-targets --quiet
-	@compose/demo/run
+	@$(CARGO_TARGET_DIR)/debug/stratus-demo run
 
 demo-down: ## remove every container, network, volume and folder of the demo
-	@compose/demo/down
+	@$(CARGO_TARGET_DIR)/debug/stratus-demo down
 
 test: ## everything that must be green: format, lints, all tests, docs
 	@compose/setup test

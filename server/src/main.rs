@@ -13,7 +13,11 @@ use tracing_subscriber::EnvFilter;
 
 /// The control server of Stratus.
 #[derive(Parser)]
-#[command(version, about, after_help = "Example: stratusd --config /etc/stratus/stratus.yaml")]
+#[command(
+    version,
+    about,
+    after_help = "Example: stratusd --config /etc/stratus/stratus.yaml"
+)]
 struct Args {
     /// The configuration [default: `STRATUS_CONFIG`, or /etc/stratus/stratus.yaml]
     #[arg(long, global = true, value_name = "FILE")]
@@ -45,7 +49,11 @@ fn main() -> ExitCode {
         }
     };
     if let Some(Command::Check) = args.command {
-        eprintln!("{}: good, {} environments", file.display(), config.environments.len());
+        eprintln!(
+            "{}: good, {} environments",
+            file.display(),
+            config.environments.len()
+        );
         return ExitCode::SUCCESS;
     }
     run(|shutdown| serve::serve(config, Some(file), shutdown))
@@ -56,7 +64,10 @@ where
     F: Future<Output = anyhow::Result<()>>,
 {
     start_log();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("no runtime: {error}");
@@ -80,7 +91,9 @@ where
 /// Plain lines on a terminal, JSON elsewhere; `STRATUS_LOG` filters.
 fn start_log() {
     let filter = EnvFilter::try_from_env("STRATUS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         log.init();
     } else {
