@@ -1,1 +1,3 @@
-//! core
+//! Everything of Stratus that touches a machine, as a library.
+
+pub mod tree;
