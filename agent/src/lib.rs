@@ -4,3 +4,5 @@
 //! server: this crate implements the traits of `stratus-core` and nothing decides here what comes next.
 
 pub mod layout;
+pub mod snapshots;
+pub mod tree;
