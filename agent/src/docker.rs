@@ -1,0 +1,14 @@
+//! Docker: the only door to bollard.
+//!
+//! No caller outside this folder sees a type of bollard, and none can ask for a privileged container, a capability,
+//! the host's network or a device: the bodies of containers are built here from typed values.
+
+mod body;
+mod engine;
+mod error;
+mod once;
+
+pub use body::{Bind, Tmpfs};
+pub use engine::{Engine, Facts, Version};
+pub use error::EngineError;
+pub use once::{Finished, Once};
