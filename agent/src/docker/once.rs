@@ -181,9 +181,9 @@ fn name(once: &Once) -> String {
 
 fn create_body(once: &Once) -> Result<ContainerCreateBody, EngineError> {
     let mut host = body::restricted(once.memory, &once.tmpfs)?;
+    // No `init`: docker-init would turn a missing program into an exit code 127 instead of a refused start.
     host.network_mode = Some("none".to_owned());
     host.pids_limit = Some(64);
-    host.init = Some(true);
     host.mounts = Some(
         once.binds
             .iter()
