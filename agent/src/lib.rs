@@ -6,3 +6,5 @@
 pub mod docker;
 pub mod fpm;
 pub mod layout;
+pub mod snapshots;
+pub mod tree;
