@@ -104,7 +104,7 @@ pub struct Replicas {
     pub max: u16,
 }
 
-/// The readiness check, run through FastCGI on each member.
+/// The readiness check, run through `FastCGI` on each member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ready {
     /// Path of a script under the docroot, with an optional query.
