@@ -122,6 +122,12 @@ impl EnvValue {
     }
 }
 
+impl From<&str> for EnvValue {
+    fn from(value: &str) -> Self {
+        Self::plain(value)
+    }
+}
+
 impl fmt::Display for EnvValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.secret { "<secret>" } else { &self.value })
