@@ -26,7 +26,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut builder = tonic_prost_build::configure()
         .message_attribute(".", "#[derive(::serde::Serialize)]")
         .message_attribute(".", "#[serde(rename_all = \"snake_case\")]")
-        .enum_attribute(".stratus.v1.SubmitRequest.action", "#[derive(::serde::Serialize)]");
+        .enum_attribute(
+            ".stratus.v1.SubmitRequest.action",
+            "#[derive(::serde::Serialize)]",
+        );
     for (field, function) in ENUM_FIELDS {
         let attribute = format!("#[serde(serialize_with = \"crate::json::{function}\")]");
         builder = builder.field_attribute(field, attribute);

@@ -6,7 +6,9 @@ use crate::v1::{Health, Kind, Outcome, Phase};
 
 /// `OUTCOME_COMPLETED` as `completed`.
 pub fn lower(name: &str) -> String {
-    name.split_once('_').map_or(name, |(_, rest)| rest).to_ascii_lowercase()
+    name.split_once('_')
+        .map_or(name, |(_, rest)| rest)
+        .to_ascii_lowercase()
 }
 
 macro_rules! by_name {
