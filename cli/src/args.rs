@@ -41,7 +41,7 @@ pub struct Globals {
     )]
     #[arg(hide_default_value = true, hide_env_values = true)]
     pub env: String,
-    /// The server's socket: a path or unix:/path
+    /// The server's socket: a path or unix:PATH
     #[arg(long, global = true, value_name = "ADDRESS", env = "STRATUS_SERVER")]
     #[arg(default_value = address::DEFAULT, hide_env_values = true)]
     pub server: Address,

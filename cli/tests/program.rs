@@ -9,7 +9,7 @@ fn the_program_answers_to_the_path_that_scripts_call() {
         .arg0("/usr/share/stratus/cli")
         .arg("--version")
         .output()
-        .unwrap();
+        .expect("the program starts");
     assert!(output.status.success());
     let version = format!("stratus {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(String::from_utf8_lossy(&output.stdout), version);

@@ -31,8 +31,8 @@ impl Doctor {
                     .iter()
                     .for_each(|finding| print(session, finding));
             }
-            let found = counted(bad as u64, "check");
-            return Err(CliError::failed(format!("the doctor found {found} bad"))
+            let found = counted(bad as u64, "bad finding");
+            return Err(CliError::failed(format!("the doctor has {found}"))
                 .hint("do what the remedies say")
                 .report(report));
         }

@@ -97,7 +97,7 @@ pub fn overview(command: &clap::Command) -> String {
     text.push_str(
         "\nOptions of every command\n\
          \x20 --env NAME             The environment; may be left out where there is one [STRATUS_ENV]\n\
-         \x20 --server ADDRESS       The server's socket: a path or unix:/path [STRATUS_SERVER]\n\
+         \x20 --server ADDRESS       The server's socket: a path or unix:PATH [STRATUS_SERVER]\n\
          \x20 --reconnect DURATION   How long to wait for a server that went away [STRATUS_RECONNECT]\n\
          \x20 --json                 Print one JSON object instead of text\n\
          \x20 --quiet                Print the result only, no progress\n\

@@ -47,17 +47,10 @@ fn rows(environment: &EnvironmentStatus) -> Vec<[String; 7]> {
         .map(|(role, pool)| row(&environment.name, role, pool))
         .collect();
     if rows.is_empty() {
-        let none = || "-".to_owned();
-        let note = "nothing deployed yet".to_owned();
-        rows.push([
-            environment.name.clone(),
-            none(),
-            none(),
-            none(),
-            none(),
-            none(),
-            note,
-        ]);
+        let mut empty = ["-"; 7].map(str::to_owned);
+        empty[0].clone_from(&environment.name);
+        empty[6] = "nothing deployed yet".into();
+        rows.push(empty);
     }
     rows
 }

@@ -102,9 +102,10 @@ fn copied(operation: &Operation) -> String {
 }
 
 fn served(operation: &Operation) -> String {
-    let drained = match operation.drained_ms {
-        Some(ms) => format!("drained in {}", span(ms)),
-        None => "nothing to drain".into(),
+    let drained = match (operation.drained_ms, operation.from) {
+        (Some(ms), _) => format!("drained in {}", span(ms)),
+        (None, Some(0)) => "nothing to drain".into(),
+        (None, _) => "the drain was not timed".into(),
     };
     let requests = match (operation.served_old, operation.served_new, operation.lost) {
         (Some(old), Some(new), Some(lost)) => {
@@ -203,7 +204,7 @@ mod tests {
     fn figures_that_are_unknown_are_not_guessed() {
         assert_eq!(
             success(&switch()),
-            "switched shop to generation 43 in 0.71 s: nothing to drain, requests were not counted"
+            "switched shop to generation 43 in 0.71 s: the drain was not timed, requests were not counted"
         );
     }
 

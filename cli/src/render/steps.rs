@@ -86,7 +86,8 @@ impl<'a> Steps<'a> {
             self.spin(&format!("{}  {text}", event.step));
         } else if event.at_ms.saturating_sub(self.printed_ms) >= PLAIN_PROGRESS_EVERY_MS {
             self.printed_ms = event.at_ms;
-            self.line(&event.step, &format!("… {text}"));
+            let time = self.time(event);
+            self.line(&event.step, &format!("{time:<8}  {text} so far"));
         }
     }
 
