@@ -2,4 +2,6 @@
 
 pub mod demo;
 pub mod load;
+pub mod program;
+pub mod scripted;
 pub mod stage;
