@@ -122,6 +122,12 @@ impl EnvValue {
     }
 }
 
+impl From<&str> for EnvValue {
+    fn from(value: &str) -> Self {
+        Self::plain(value)
+    }
+}
+
 impl fmt::Display for EnvValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.secret { "<secret>" } else { &self.value })
@@ -156,7 +162,7 @@ pub struct Replicas {
     pub max: u16,
 }
 
-/// The readiness check, run through FastCGI on each member.
+/// The readiness check, run through `FastCGI` on each member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ready {
     /// Path of a script under the docroot, with an optional query.

@@ -1,0 +1,26 @@
+//! Docker: the only door to bollard.
+//!
+//! No caller outside this folder sees a type of bollard, and none can ask for a privileged container, a capability,
+//! the host's network or a device: the bodies of containers are built here from typed values.
+
+mod body;
+mod carrier;
+mod container;
+mod engine;
+mod error;
+mod image;
+pub mod labels;
+mod members;
+mod network;
+mod once;
+mod policy;
+mod runtime;
+mod volume;
+
+pub use body::{Bind, Tmpfs};
+pub use engine::{Engine, Facts, Version};
+pub use error::EngineError;
+pub use image::Image;
+pub use network::Network;
+pub use once::{Finished, Once};
+pub use runtime::{DockerRuntime, Options};
