@@ -6,3 +6,5 @@
 pub mod docker;
 pub mod layout;
 pub mod nginx;
+pub mod snapshots;
+pub mod tree;

@@ -37,7 +37,7 @@ pub struct Environment {
     pub autoscaling: bool,
     /// The zero-downtime toggle.
     pub zero_downtime: bool,
-    /// The `PHP-FPM` members.
+    /// The PHP-FPM members.
     pub php: Php,
     /// How many members.
     pub replicas: Replicas,
@@ -63,7 +63,7 @@ pub enum CodeAccess {
     Overlay,
 }
 
-/// How the members run `PHP-FPM`.
+/// How the members run PHP-FPM.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Php {
     /// Image reference as the operator wrote it.

@@ -6,6 +6,8 @@
 #![warn(missing_docs)]
 
 pub mod environment;
+#[cfg(feature = "fake")]
+pub mod fake;
 pub mod fault;
 pub mod id;
 pub mod operation;

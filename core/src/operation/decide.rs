@@ -204,3 +204,8 @@ impl History {
         !committed.any(|(step, attempt)| step.class() != Class::Undo && attempt.started)
     }
 }
+
+/// Whether `plan` is past its point of no return: a cancel changes nothing any more.
+pub fn is_committed(plan: &Plan, entries: &[Entry]) -> bool {
+    !History::read(plan.steps.len(), entries).can_be_cancelled(plan)
+}

@@ -1,0 +1,43 @@
+# The menu. `make demo` and `make test` install what is missing by themselves.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+CARGO_TARGET_DIR ?= $(CURDIR)/target
+export CARGO_TARGET_DIR
+
+.PHONY: help demo demo-down test check kill bench docs dev
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+demo: ## deploy DokuWiki under load, eleven times, and count what was lost
+	@compose/setup
+	@compose/images/build
+	@cargo build --locked --workspace --all-targets --quiet
+	@$(CARGO_TARGET_DIR)/debug/stratus-demo run
+
+demo-down: ## remove every container, network, volume and folder of the demo
+	@$(CARGO_TARGET_DIR)/debug/stratus-demo down
+
+test: ## everything that must be green: format, lints, all tests, docs
+	@compose/setup test
+	@compose/images/build
+	@tests/run
+
+check: ## the quick part: format, lints, and the tests that need no containers
+	@cargo fmt --all --check
+	@cargo clippy --locked --workspace --all-targets -- -D warnings
+	@cargo nextest run --locked --workspace -E 'not binary(/^(docker|nginx|host|kill)_/)'
+
+kill: ## kill -9 the server at every step boundary: ROUNDS rounds (10)
+	@compose/setup test
+	@compose/images/build
+	@STRATUS_KILL_ROUNDS=$(or $(ROUNDS),10) cargo nextest run --locked --workspace --no-capture -E 'binary(/^kill_/)' --run-ignored all
+
+bench: ## the snapshot against rsync and cp
+	@compose/setup test
+	@tests/scripts/bench-snapshot
+
+docs: ## the API's documentation
+	@cargo doc --locked --workspace --no-deps
+
+dev: ## the server on fakes
+	@cargo run --locked --bin stratusd -- --demo

@@ -1,0 +1,227 @@
+//! The fake machine, and its file tree and router.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::environment::Environment;
+use crate::fake::world::World;
+use crate::release::{Counts, OnDisk, Snapshot};
+use crate::route::{Links, RouteTable};
+use crate::router::{Loaded, RouterError};
+use crate::snapshots::{Forecast, SnapshotError, Take};
+use crate::{EnvironmentName, Generation, OperationId, ReleaseId, Router, Snapshots};
+
+/// Engine, router, file tree and access log in memory. Clones share one world.
+#[derive(Debug, Clone, Default)]
+pub struct FakeMachine {
+    pub(super) state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub world: World,
+    pub revision: u64,
+    /// What was wrong at any time since the beginning.
+    pub violations: Vec<String>,
+    /// Calls by name.
+    pub calls: Vec<String>,
+    /// What the working tree holds: the release that a snapshot makes of it.
+    pub tree: u64,
+}
+
+impl FakeMachine {
+    /// A copy of the world as it is now.
+    pub fn world(&self) -> World {
+        self.state().world.clone()
+    }
+
+    /// Everything that was ever wrong.
+    pub fn violations(&self) -> Vec<String> {
+        self.state().violations.clone()
+    }
+
+    /// The calls so far, by name.
+    pub fn calls(&self) -> Vec<String> {
+        self.state().calls.clone()
+    }
+
+    /// Changes the working tree, so that the next snapshot is another release.
+    pub fn edit(&self) {
+        self.state().tree += 1;
+    }
+
+    /// Changes the world by hand, as a clumsy person would.
+    pub fn meddle(&self, change: impl FnOnce(&mut World)) {
+        change(&mut self.state().world);
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a change and looks at what became of the world.
+    pub(super) fn change<T>(&self, call: &str, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state();
+        state.calls.push(call.to_owned());
+        let result = change(&mut state);
+        let found = state.world.violations();
+        for violation in found {
+            let seen = format!("after {call}: {violation}");
+            if !state.violations.contains(&seen) {
+                state.violations.push(seen);
+            }
+        }
+        result
+    }
+}
+
+/// The release that a tree edited `tree` times becomes.
+fn release(tree: u64) -> ReleaseId {
+    format!("{tree:064x}")
+        .parse()
+        .expect("64 hexadecimal digits are a release id")
+}
+
+#[async_trait]
+impl Snapshots for FakeMachine {
+    async fn preflight(
+        &self,
+        _: &Environment,
+        _: Option<&ReleaseId>,
+    ) -> Result<Forecast, SnapshotError> {
+        Ok(Forecast {
+            files: 1,
+            bytes: 1,
+            inodes: 1,
+        })
+    }
+
+    async fn take(&self, request: Take<'_>) -> Result<Snapshot, SnapshotError> {
+        self.change("take", |state| {
+            state.world.partials.insert(request.operation.clone())
+        });
+        let counts = Counts {
+            files: 1,
+            bytes: 1,
+            copied: 1,
+            linked: 0,
+            bytes_copied: 1,
+        };
+        (request.progress)(counts);
+        let release = self.change("publish", |state| {
+            let release = release(state.tree);
+            state.world.partials.remove(request.operation);
+            let key = (request.environment.name.clone(), release.clone());
+            state
+                .world
+                .releases
+                .entry(key)
+                .or_insert_with(|| request.operation.clone());
+            release
+        });
+        Ok(Snapshot {
+            release,
+            counts,
+            stripped: Vec::new(),
+            rewritten: Vec::new(),
+        })
+    }
+
+    async fn discard(
+        &self,
+        environment: &EnvironmentName,
+        operation: &OperationId,
+    ) -> Result<(), SnapshotError> {
+        self.change("discard", |state| {
+            state.world.partials.remove(operation);
+            let ours = |key: &(EnvironmentName, ReleaseId), by: &OperationId| {
+                &key.0 == environment && by == operation
+            };
+            state.world.releases.retain(|key, by| !ours(key, by));
+        });
+        Ok(())
+    }
+
+    async fn remove(
+        &self,
+        environment: &EnvironmentName,
+        release: &ReleaseId,
+    ) -> Result<(), SnapshotError> {
+        self.change("remove_release", |state| {
+            state
+                .world
+                .releases
+                .remove(&(environment.clone(), release.clone()));
+        });
+        Ok(())
+    }
+
+    async fn list(&self, environment: &EnvironmentName) -> Result<Vec<OnDisk>, SnapshotError> {
+        let state = self.state();
+        let of_environment = state
+            .world
+            .releases
+            .iter()
+            .filter(|((e, _), _)| e == environment);
+        Ok(of_environment
+            .map(|((_, release), operation)| OnDisk {
+                release: release.clone(),
+                created_ms: u64::from_str_radix(release.as_str(), 16).unwrap_or(0),
+                operation: operation.clone(),
+                files: 1,
+                bytes: 1,
+            })
+            .collect())
+    }
+}
+
+#[async_trait]
+impl Router for FakeMachine {
+    async fn load(&self, table: &RouteTable) -> Result<Loaded, RouterError> {
+        Ok(self.change("load", |state| {
+            let reloaded = state.world.table != *table;
+            if reloaded {
+                state.world.table = table.clone();
+                state.revision += 1;
+            }
+            Loaded {
+                revision: state.revision,
+                reloaded,
+            }
+        }))
+    }
+
+    async fn settle(&self) -> Result<(), RouterError> {
+        Ok(())
+    }
+
+    async fn flip(&self, environment: &EnvironmentName, links: Links) -> Result<(), RouterError> {
+        self.change("flip", |state| state.world.flip(environment, links));
+        Ok(())
+    }
+
+    async fn links(&self, environment: &EnvironmentName) -> Result<Links, RouterError> {
+        Ok(self
+            .state()
+            .world
+            .links
+            .get(environment)
+            .copied()
+            .unwrap_or_default())
+    }
+
+    async fn confirm(
+        &self,
+        environment: &EnvironmentName,
+        generation: Generation,
+        _: u16,
+    ) -> Result<(), RouterError> {
+        let live = self.links(environment).await?.live;
+        if live == Some(generation) {
+            return Ok(());
+        }
+        let detail = format!("asked for generation {generation}, {live:?} answers");
+        Err(RouterError::NotConfirmed { detail })
+    }
+}

@@ -1,0 +1,133 @@
+//! The fake machine's container engine.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::environment::Ready;
+use crate::fake::machine::FakeMachine;
+use crate::fake::world::FakePool;
+use crate::runtime::{Drained, Observed, Restart, RuntimeError};
+use crate::{OperationId, Pool, PoolId, Runtime};
+
+/// The image that the fake engine does not have.
+pub const MISSING_IMAGE: &str = "missing";
+
+#[async_trait]
+impl Runtime for FakeMachine {
+    async fn image(&self, reference: &str, _: &str) -> Result<String, RuntimeError> {
+        if reference == MISSING_IMAGE {
+            return Err(RuntimeError::NoImage {
+                image: reference.to_owned(),
+            });
+        }
+        Ok(format!("sha256:{reference}"))
+    }
+
+    async fn create(&self, pool: &Pool, _: &OperationId) -> Result<(), RuntimeError> {
+        self.change("create", |state| {
+            let fresh = || FakePool::created(pool.members);
+            state
+                .world
+                .pools
+                .entry(pool.id.clone())
+                .or_insert_with(fresh);
+        });
+        Ok(())
+    }
+
+    async fn start(&self, pool: &Pool) -> Result<(), RuntimeError> {
+        self.change("start", |state| {
+            let fresh = || FakePool::created(pool.members);
+            let known = state
+                .world
+                .pools
+                .entry(pool.id.clone())
+                .or_insert_with(fresh);
+            known.running = true;
+        });
+        Ok(())
+    }
+
+    async fn ready(&self, pool: &Pool, _: &str, _: &Ready) -> Result<(), RuntimeError> {
+        if self
+            .state()
+            .world
+            .pools
+            .get(&pool.id)
+            .is_some_and(|p| p.running)
+        {
+            return Ok(());
+        }
+        let detail = "it does not run".to_owned();
+        Err(RuntimeError::NotReady {
+            pool: pool.id.clone(),
+            detail,
+        })
+    }
+
+    async fn warm(&self, pool: &Pool, host: &str, path: &str) -> Result<(), RuntimeError> {
+        self.change("warm", |state| {
+            state.calls.push(format!("warm {} {host} {path}", pool.id));
+        });
+        Ok(())
+    }
+
+    async fn set_restart(&self, pool: &Pool, restart: Restart) -> Result<(), RuntimeError> {
+        self.change("set_restart", |state| {
+            if let Some(known) = state.world.pools.get_mut(&pool.id) {
+                known.set(restart);
+            }
+        });
+        Ok(())
+    }
+
+    async fn drain(&self, pool: &Pool, _: Duration) -> Result<Drained, RuntimeError> {
+        self.change("drain", |state| {
+            let live = state
+                .world
+                .links
+                .get(&pool.id.environment)
+                .and_then(|l| l.live);
+            if live == Some(pool.id.generation) {
+                let message = format!("{} was drained while traffic points at it", pool.id);
+                state.violations.push(message);
+            }
+            if let Some(known) = state.world.pools.get_mut(&pool.id) {
+                known.busy = false;
+            }
+        });
+        Ok(Drained { remaining: 0 })
+    }
+
+    async fn stop(&self, pool: &PoolId, _: Duration) -> Result<(), RuntimeError> {
+        self.change("stop", |state| {
+            state.violations.extend(state.world.why_not_stop(pool));
+            if let Some(known) = state.world.pools.get_mut(pool) {
+                known.running = false;
+            }
+        });
+        Ok(())
+    }
+
+    async fn remove(&self, pool: &PoolId) -> Result<(), RuntimeError> {
+        self.change("remove", |state| {
+            state.violations.extend(state.world.why_not_stop(pool));
+            state.world.pools.remove(pool);
+        });
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<Vec<Observed>, RuntimeError> {
+        let state = self.state();
+        let members = state.world.pools.iter().flat_map(|(id, pool)| {
+            (0..pool.members).map(|index| Observed {
+                pool: id.clone(),
+                index,
+                running: pool.running,
+                operation: None,
+            })
+        });
+        Ok(members.collect())
+    }
+}

@@ -1,0 +1,112 @@
+//! What the fake machine holds, and the invariants that must be true of it at every instant.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::route::{Links, RouteTable};
+use crate::runtime::Restart;
+use crate::{EnvironmentName, Generation, OperationId, PoolId, ReleaseId};
+
+/// Everything outside the control plane.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct World {
+    /// The pools that exist.
+    pub pools: BTreeMap<PoolId, FakePool>,
+    /// Where the symlinks of each environment point.
+    pub links: BTreeMap<EnvironmentName, Links>,
+    /// What nginx serves.
+    pub table: RouteTable,
+    /// Releases on disk, and who made them.
+    pub releases: BTreeMap<(EnvironmentName, ReleaseId), OperationId>,
+    /// Copies that are not complete.
+    pub partials: BTreeSet<OperationId>,
+}
+
+/// A pool of the fake machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FakePool {
+    /// Its members.
+    pub members: u16,
+    /// Whether they run.
+    pub running: bool,
+    /// Whether the engine restarts them by itself.
+    pub restarts: bool,
+    /// Whether requests may be queued or running in it: it was live and has not been drained since.
+    pub busy: bool,
+}
+
+impl FakePool {
+    /// A pool that was created and not started.
+    pub fn created(members: u16) -> Self {
+        Self {
+            members,
+            running: false,
+            restarts: false,
+            busy: false,
+        }
+    }
+
+    /// Sets the restart policy.
+    pub fn set(&mut self, restart: Restart) {
+        self.restarts = restart == Restart::Always;
+    }
+}
+
+impl World {
+    /// What is wrong at this instant: one sentence each.
+    pub fn violations(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (environment, links) in &self.links {
+            let Some(live) = links.live else { continue };
+            let id = PoolId::new(environment, live);
+            match self.pools.get(&id) {
+                None => found.push(format!("traffic points at {id}, which does not exist")),
+                Some(pool) if !pool.running => {
+                    found.push(format!("traffic points at {id}, which does not run"));
+                }
+                Some(pool) => {
+                    let listed = self.table.site(environment).map_or(0, |site| site.members);
+                    if listed > pool.members {
+                        found.push(format!(
+                            "nginx lists {listed} members of {id}, more than it has"
+                        ));
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// Why the pool must not be signalled now, if it must not.
+    pub fn why_not_stop(&self, id: &PoolId) -> Option<String> {
+        let live = self.links.get(&id.environment).and_then(|links| links.live);
+        if live == Some(id.generation) {
+            return Some(format!("{id} was signalled while traffic points at it"));
+        }
+        let busy = self
+            .pools
+            .get(id)
+            .is_some_and(|pool| pool.busy && pool.running);
+        busy.then(|| format!("{id} was signalled while it holds requests"))
+    }
+
+    /// Points the links; a pool that traffic leaves may still hold requests.
+    pub fn flip(&mut self, environment: &EnvironmentName, links: Links) {
+        let before = self.links.get(environment).and_then(|l| l.live);
+        if before != links.live {
+            for generation in [before, links.live].into_iter().flatten() {
+                self.mark_busy(environment, generation);
+            }
+        }
+        if links == Links::default() {
+            self.links.remove(environment);
+        } else {
+            self.links.insert(environment.clone(), links);
+        }
+    }
+
+    fn mark_busy(&mut self, environment: &EnvironmentName, generation: Generation) {
+        if let Some(pool) = self.pools.get_mut(&PoolId::new(environment, generation)) {
+            pool.busy = true;
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The engine: admits operations, one per environment, and carries them out step by step.
+//!
+//! ```text
+//! submit ──► admission ──► store.begin ──► executor task ──► finish
+//!                │                            │  ▲
+//!             refused                  decide ┘  └ act (the only place that calls the traits)
+//! ```
+//!
+//! Start-up and recovery are the same call, [`Engine::recover`]: it restores what is live and goes on with every
+//! operation that is unfinished.
+
+pub mod act;
+pub mod admission;
+pub mod executor;
+pub mod failpoint;
+pub mod feed;
+pub mod journal;
+pub mod restore;
+
+mod route;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use stratus_core::operation::{Event, Outcome};
+use stratus_core::store::{Operation, StoreError};
+use stratus_core::{EnvironmentName, OperationId, Runtime, Store};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::engine::act::Actor;
+use crate::engine::executor::Executor;
+use crate::engine::feed::Feed;
+use crate::engine::journal::Journal;
+
+/// Carries out operations.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<dyn Store>,
+    runtime: Arc<dyn Runtime>,
+    actor: Actor,
+    journal: Journal,
+    clock: Arc<dyn Clock>,
+    /// Serialises admissions: reading the state and recording the operation are one act.
+    admission: tokio::sync::Mutex<()>,
+    /// The operations that have an executor, with the token that asks it to unwind.
+    running: Mutex<HashMap<OperationId, CancellationToken>>,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+/// Why an operation could not be followed, cancelled, resumed or resolved.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// No such operation.
+    #[error("there is no operation {0}; operations.list shows those there are")]
+    Unknown(OperationId),
+    /// It has ended.
+    #[error("operation {0} has already ended")]
+    Ended(OperationId),
+    /// It is past the point of no return.
+    #[error("operation {0} is past its point of no return; it will complete by itself")]
+    Committed(OperationId),
+    /// It is not stuck.
+    #[error("operation {0} is not stuck")]
+    NotStuck(OperationId),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Engine {
+    /// An engine over `store` that acts through `actor`. It stops between steps when `shutdown` is cancelled.
+    pub fn new(
+        store: Arc<dyn Store>,
+        runtime: Arc<dyn Runtime>,
+        actor: Actor,
+        clock: Arc<dyn Clock>,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let journal = Journal::new(store.clone(), clock.clone(), Feed::new());
+        let inner = Inner {
+            store,
+            runtime,
+            actor,
+            journal,
+            clock,
+            admission: tokio::sync::Mutex::new(()),
+            running: Mutex::default(),
+            tasks: TaskTracker::new(),
+            shutdown,
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// The store it works on.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
+    }
+
+    /// Where events and progress are announced.
+    pub fn feed(&self) -> &Feed {
+        self.inner.journal.feed()
+    }
+
+    /// The operation that holds `environment`, stuck ones included.
+    pub async fn holder(
+        &self,
+        environment: &EnvironmentName,
+    ) -> Result<Option<Operation>, StoreError> {
+        let unfinished = self.inner.store.unfinished().await?;
+        Ok(unfinished
+            .into_iter()
+            .find(|o| &o.plan.environment.name == environment))
+    }
+
+    /// Goes on with every unfinished operation that is not stuck. Called once, at start-up.
+    pub async fn recover(&self) -> Result<(), StoreError> {
+        for operation in self.inner.store.unfinished().await? {
+            if operation.outcome.is_none() {
+                tracing::info!(operation = %operation.id, kind = %operation.plan.kind, "going on");
+                self.spawn(operation);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks an operation to stop and be undone.
+    ///
+    /// # Errors
+    /// When it has ended, or is past its point of no return.
+    pub async fn cancel(&self, id: &OperationId) -> Result<(), ControlError> {
+        let operation = self.find(id).await?;
+        if operation.finished_ms.is_some() {
+            return Err(ControlError::Ended(id.clone()));
+        }
+        let entries = self.inner.store.journal(id, 0).await?;
+        if stratus_core::operation::decide::is_committed(&operation.plan, &entries) {
+            return Err(ControlError::Committed(id.clone()));
+        }
+        self.inner
+            .journal
+            .append(id, &Event::CancelRequested)
+            .await?;
+        if let Some(token) = self.running().get(id) {
+            token.cancel();
+        }
+        Ok(())
+    }
+
+    /// Tries a stuck operation's step again.
+    pub async fn resume(&self, id: &OperationId) -> Result<(), ControlError> {
+        let (operation, _) = self.stuck(id).await?;
+        self.inner.journal.append(id, &Event::Resumed).await?;
+        self.spawn(operation);
+        Ok(())
+    }
+
+    /// Takes a stuck operation's step as settled by hand, and goes on.
+    pub async fn resolve(&self, id: &OperationId) -> Result<(), ControlError> {
+        let (operation, (step, direction)) = self.stuck(id).await?;
+        self.inner
+            .journal
+            .append(id, &Event::Resolved { step, direction })
+            .await?;
+        self.spawn(operation);
+        Ok(())
+    }
+
+    /// Waits until every executor has stopped: between two steps after a shutdown.
+    pub async fn stopped(&self) {
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+
+    async fn find(&self, id: &OperationId) -> Result<Operation, ControlError> {
+        let found = self.inner.store.operation(id).await?;
+        found.ok_or_else(|| ControlError::Unknown(id.clone()))
+    }
+
+    async fn stuck(
+        &self,
+        id: &OperationId,
+    ) -> Result<(Operation, (usize, stratus_core::operation::Direction)), ControlError> {
+        let operation = self.find(id).await?;
+        match operation.outcome {
+            Some(Outcome::Stuck { step, direction }) if !self.running().contains_key(id) => {
+                Ok((operation, (step, direction)))
+            }
+            _ => Err(ControlError::NotStuck(id.clone())),
+        }
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<OperationId, CancellationToken>> {
+        self.inner
+            .running
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Starts the executor of `operation`. The task owns the operation until it ends or the server stops.
+    fn spawn(&self, operation: Operation) {
+        let cancel = CancellationToken::new();
+        if self
+            .running()
+            .insert(operation.id.clone(), cancel.clone())
+            .is_some()
+        {
+            return;
+        }
+        let engine = self.clone();
+        let executor = Executor {
+            actor: self.inner.actor.clone(),
+            journal: self.inner.journal.clone(),
+            clock: self.inner.clock.clone(),
+            cancel,
+            shutdown: self.inner.shutdown.clone(),
+        };
+        self.inner.tasks.spawn(async move {
+            let ended = executor.run(&operation).await;
+            engine.running().remove(&operation.id);
+            match ended {
+                Ok(Some(outcome)) => tracing::info!(
+                    operation = %operation.id, kind = %operation.plan.kind, outcome = outcome.name(), "ended"
+                ),
+                Ok(None) => tracing::info!(operation = %operation.id, "paused for shutdown"),
+                Err(error) => tracing::error!(
+                    operation = %operation.id, error = %stratus_core::fault::chain(&error),
+                    "the journal cannot be written; the operation waits for the next start"
+                ),
+            }
+        });
+    }
+}

@@ -1,0 +1,213 @@
+//! What each step does, forward and back: the only place that calls the traits on behalf of an operation.
+//!
+//! | step | apply | undo |
+//! | --- | --- | --- |
+//! | reserve | forget and remove a stale standby | – |
+//! | preflight | image, tree, disk | – |
+//! | snapshot | copy the code | remove what was copied |
+//! | create | folder and containers | remove them |
+//! | start | start the members | stop them |
+//! | `await_ready`, warm | ask the members | – |
+//! | stage | offer the pool | take it back |
+//! | route | move traffic, confirm | move it back, drain the pool |
+//! | promote | write down who is live; restart policies | – |
+//! | drain | wait until the old pool holds nothing | – |
+//! | park | keep the old pool warm, remove older ones | – |
+//! | unstage, discard | take the standby back, remove it | – |
+//! | retire, reap | stop a pool, remove a release, if still due | – |
+
+mod init;
+mod retention;
+mod switch;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use stratus_core::fault::{Fault, Faulty};
+use stratus_core::operation::{Entry, Output, Plan, Step};
+use stratus_core::router::RouterError;
+use stratus_core::runtime::RuntimeError;
+use stratus_core::snapshots::SnapshotError;
+use stratus_core::state::PoolRecord;
+use stratus_core::store::StoreError;
+use stratus_core::{Pool, PoolId, Router, Runtime, Snapshots, Store, Traffic};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::engine::feed::Feed;
+
+/// Applies and undoes steps. Both read "ensure": twice is the same as once.
+#[async_trait]
+pub trait Act: Send + Sync {
+    /// Applies a step.
+    async fn apply(&self, step: Step, situation: &Situation<'_>) -> Result<Output, ActError>;
+    /// Undoes a step, which may have had all, some or none of its effect.
+    async fn undo(&self, step: Step, situation: &Situation<'_>) -> Result<(), ActError>;
+}
+
+/// What a step may look at.
+pub struct Situation<'a> {
+    /// The plan it belongs to.
+    pub plan: &'a Plan,
+    /// What happened so far.
+    pub entries: &'a [Entry],
+    /// Set when a user asked to stop.
+    pub cancel: CancellationToken,
+    /// Where progress is announced.
+    pub feed: &'a Feed,
+}
+
+/// Acts on the machine.
+#[derive(Clone)]
+pub struct Machine {
+    /// Runs pools.
+    pub runtime: Arc<dyn Runtime>,
+    /// Routes visitors.
+    pub router: Arc<dyn Router>,
+    /// Makes releases.
+    pub snapshots: Arc<dyn Snapshots>,
+    /// Counts requests.
+    pub traffic: Arc<dyn Traffic>,
+    /// Keeps state.
+    pub store: Arc<dyn Store>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Serialises changes of the route table.
+    pub routes: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Acts for the engine.
+pub type Actor = Arc<dyn Act>;
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ActError {
+    /// The container engine.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// nginx.
+    #[error(transparent)]
+    Router(#[from] RouterError),
+    /// The copy.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The state.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A user asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+    /// The plan and the stored state do not fit: nothing is guessed.
+    #[error("{0}")]
+    Inconsistent(String),
+    /// A test wants it so.
+    #[error("{message}")]
+    Injected {
+        /// Its message.
+        message: &'static str,
+        /// Its kind.
+        fault: Fault,
+    },
+}
+
+impl ActError {
+    /// Whether it may pass.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Runtime(error) => error.fault(),
+            Self::Router(error) => error.fault(),
+            Self::Snapshot(error) => error.fault(),
+            Self::Store(error) => error.fault(),
+            Self::Cancelled | Self::Inconsistent(_) => Fault::Permanent,
+            Self::Injected { fault, .. } => *fault,
+        }
+    }
+}
+
+#[async_trait]
+impl Act for Machine {
+    async fn apply(&self, step: Step, situation: &Situation<'_>) -> Result<Output, ActError> {
+        let plan = situation.plan;
+        match step {
+            Step::Reserve => self.reserve(plan).await?,
+            Step::Preflight => return self.preflight(plan).await,
+            Step::Snapshot => return self.snapshot(situation).await,
+            Step::Create => self.create(situation).await?,
+            Step::Start => self.start(plan).await?,
+            Step::AwaitReady => self.await_ready(situation).await?,
+            Step::Warm => self.warm(situation).await?,
+            Step::Stage => self.stage(plan).await?,
+            Step::Route => self.route(plan).await?,
+            Step::Promote => self.promote(plan).await?,
+            Step::Drain => return self.drain(plan).await,
+            Step::Park => self.park(situation).await?,
+            Step::Unstage => self.unstage(plan).await?,
+            Step::Discard => self.discard(plan).await?,
+            Step::Retire => self.retire(plan).await?,
+            Step::Reap => self.reap(plan).await?,
+        }
+        Ok(Output::None)
+    }
+
+    async fn undo(&self, step: Step, situation: &Situation<'_>) -> Result<(), ActError> {
+        let plan = situation.plan;
+        match step {
+            Step::Snapshot => {
+                self.snapshots
+                    .discard(&plan.environment.name, &plan.operation)
+                    .await?;
+            }
+            Step::Create => self.discard(plan).await?,
+            Step::Start => self.runtime.stop(&target(plan)?, init::STOP_GRACE).await?,
+            Step::Stage => self.unstage(plan).await?,
+            Step::Route => self.unroute(plan).await?,
+            // They have no effect of their own, or are not undone: see the table above.
+            Step::Reserve
+            | Step::Preflight
+            | Step::AwaitReady
+            | Step::Warm
+            | Step::Promote
+            | Step::Drain
+            | Step::Park
+            | Step::Unstage
+            | Step::Discard
+            | Step::Retire
+            | Step::Reap => {}
+        }
+        Ok(())
+    }
+}
+
+impl Machine {
+    /// What the target pool was made of.
+    async fn target_pool(&self, plan: &Plan) -> Result<Pool, ActError> {
+        self.known_pool(&target(plan)?).await
+    }
+
+    pub(in crate::engine) async fn known_pool(&self, id: &PoolId) -> Result<Pool, ActError> {
+        let pool = self.store.pool(id).await?;
+        pool.ok_or_else(|| ActError::Inconsistent(format!("pool {id} is not in the state")))
+    }
+
+    fn record(&self, pool: &Pool) -> PoolRecord {
+        PoolRecord {
+            generation: pool.id.generation,
+            release: pool.release.clone(),
+            members: pool.members,
+            since_ms: self.clock.now_ms(),
+        }
+    }
+}
+
+fn target(plan: &Plan) -> Result<PoolId, ActError> {
+    plan.pool()
+        .ok_or_else(|| ActError::Inconsistent(format!("{} has no target", plan.kind)))
+}
+
+/// The host name that members are asked with.
+fn host(plan: &Plan) -> &str {
+    plan.environment
+        .hosts
+        .first()
+        .map_or("localhost", String::as_str)
+}

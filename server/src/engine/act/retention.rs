@@ -1,0 +1,97 @@
+//! What is kept of the past: the previous pool warm for a while, older pools not at all, a number of releases.
+
+use std::collections::BTreeSet;
+
+use stratus_core::operation::{Kind, Output, Plan, journal};
+use stratus_core::{EnvironmentState, PoolId};
+
+use crate::engine::act::{ActError, Machine, Situation, init, target};
+
+impl Machine {
+    /// Keeps the previous pool warm, unless requests of it were cut or nothing is to be kept; removes older ones.
+    pub(super) async fn park(&self, situation: &Situation<'_>) -> Result<(), ActError> {
+        let plan = situation.plan;
+        let environment = &plan.environment.name;
+        let mut state = self.store.state(environment).await?;
+        let warm_ms = u64::try_from(plan.environment.keep.warm.as_millis()).unwrap_or(u64::MAX);
+        let was_cut = journal::output(situation.entries, |output| match output {
+            Output::Drained { remaining, .. } => Some(*remaining > 0),
+            _ => None,
+        });
+        if warm_ms > 0 && was_cut != Some(true) {
+            state.keep_warm(self.clock.now_ms().saturating_add(warm_ms));
+            self.store.put_state(environment, &state).await?;
+        } else if let Some(previous) = &state.previous {
+            let id = PoolId::new(environment, previous.generation);
+            self.runtime.stop(&id, init::STOP_GRACE).await?;
+        }
+        self.remove_pools_without_role(plan, &state).await
+    }
+
+    async fn remove_pools_without_role(
+        &self,
+        plan: &Plan,
+        state: &EnvironmentState,
+    ) -> Result<(), ActError> {
+        let environment = &plan.environment.name;
+        let keep: BTreeSet<_> = state.generations().collect();
+        let mut found: BTreeSet<PoolId> = self
+            .store
+            .pools(environment)
+            .await?
+            .into_iter()
+            .map(|p| p.id)
+            .collect();
+        let seen = self.runtime.list().await?;
+        found.extend(
+            seen.into_iter()
+                .map(|m| m.pool)
+                .filter(|p| &p.environment == environment),
+        );
+        for id in found
+            .into_iter()
+            .filter(|id| !keep.contains(&id.generation))
+        {
+            self.remove_pool(&id).await?;
+        }
+        Ok(())
+    }
+
+    /// Stops the previous pool if its warm time is still over.
+    pub(super) async fn retire(&self, plan: &Plan) -> Result<(), ActError> {
+        let environment = &plan.environment.name;
+        let id = target(plan)?;
+        let mut state = self.store.state(environment).await?;
+        let is_previous = state
+            .previous
+            .as_ref()
+            .is_some_and(|p| p.generation == id.generation);
+        if !is_previous
+            || state
+                .warm_until_ms
+                .is_some_and(|until| until > self.clock.now_ms())
+        {
+            return Ok(());
+        }
+        self.runtime.stop(&id, init::STOP_GRACE).await?;
+        state.cool(id.generation);
+        Ok(self.store.put_state(environment, &state).await?)
+    }
+
+    /// Removes a release if nothing uses it and it is not pinned.
+    pub(super) async fn reap(&self, plan: &Plan) -> Result<(), ActError> {
+        let Kind::Reap { release } = &plan.kind else {
+            return Err(ActError::Inconsistent(format!(
+                "{} does not reap",
+                plan.kind
+            )));
+        };
+        let environment = &plan.environment.name;
+        let state = self.store.state(environment).await?;
+        let pinned = self.store.pinned(environment).await?;
+        if state.releases().any(|used| used == release) || pinned.contains(release) {
+            return Ok(());
+        }
+        Ok(self.snapshots.remove(environment, release).await?)
+    }
+}

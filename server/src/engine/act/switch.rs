@@ -1,0 +1,126 @@
+//! The steps of `switch` and `rollback`: move traffic, write it down, drain the old pool.
+
+use std::time::Duration;
+
+use stratus_core::operation::{Output, Plan};
+use stratus_core::route::{Links, Move, Site, moves};
+use stratus_core::runtime::{Drained, Restart};
+use stratus_core::{Generation, Pool};
+
+use crate::engine::act::{ActError, Machine, target};
+use crate::engine::route::site;
+
+/// How long requests that outlived the drain limit have for SIGQUIT before SIGKILL.
+const CUT_GRACE: Duration = Duration::from_secs(1);
+
+/// A change of route: where to, and how many members were and will be in the upstream.
+struct Change {
+    links: Links,
+    site: Site,
+    from: u16,
+    to: u16,
+}
+
+impl Machine {
+    pub(super) async fn route(&self, plan: &Plan) -> Result<(), ActError> {
+        let pool = self.target_pool(plan).await?;
+        self.traffic.open(&plan.operation, &plan.environment.name);
+        let origin = plan.origin.as_ref();
+        let change = Change {
+            links: Links {
+                live: Some(pool.id.generation),
+                previous: origin.map(|o| o.generation),
+            },
+            site: site(&plan.environment, &pool),
+            from: origin.map_or(0, |o| o.members),
+            to: pool.members,
+        };
+        self.change_route(plan, change).await?;
+        let environment = &plan.environment.name;
+        Ok(self
+            .router
+            .confirm(environment, pool.id.generation, pool.members)
+            .await?)
+    }
+
+    /// Moves traffic back to where it was and drains the pool that had it for a moment.
+    pub(super) async fn unroute(&self, plan: &Plan) -> Result<(), ActError> {
+        let pool = self.target_pool(plan).await?;
+        let site = match plan.origin_pool() {
+            Some(id) => site(&plan.environment, &self.known_pool(&id).await?),
+            None => Site::of(&plan.environment, 0),
+        };
+        let origin = plan.origin.as_ref();
+        let change = Change {
+            links: Links {
+                live: origin.map(|o| o.generation),
+                previous: plan.previous,
+            },
+            site,
+            from: pool.members,
+            to: origin.map_or(0, |o| o.members),
+        };
+        self.change_route(plan, change).await?;
+        self.drained(&pool, plan.environment.drain).await?;
+        Ok(())
+    }
+
+    async fn change_route(&self, plan: &Plan, change: Change) -> Result<(), ActError> {
+        for step in moves(change.from, change.to) {
+            match step {
+                Move::Flip => self.flip(plan, change.links).await?,
+                Move::Load => self.load_site(change.site.clone()).await?,
+                Move::Settle => self.router.settle().await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn flip(&self, plan: &Plan, links: Links) -> Result<(), ActError> {
+        Ok(self.router.flip(&plan.environment.name, links).await?)
+    }
+
+    pub(super) async fn promote(&self, plan: &Plan) -> Result<(), ActError> {
+        let pool = self.target_pool(plan).await?;
+        let environment = &plan.environment.name;
+        let mut state = self.store.state(environment).await?;
+        state.promote(self.record(&pool));
+        self.store.put_state(environment, &state).await?;
+        self.runtime.set_restart(&pool, Restart::Always).await?;
+        if let Some(origin) = plan.origin_pool() {
+            let old = self.known_pool(&origin).await?;
+            self.runtime.set_restart(&old, Restart::Never).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn drain(&self, plan: &Plan) -> Result<Output, ActError> {
+        let began = self.clock.now_ms();
+        let remaining = match plan.origin_pool() {
+            Some(origin) => {
+                let old = self.known_pool(&origin).await?;
+                self.drained(&old, plan.environment.drain).await?.remaining
+            }
+            None => 0,
+        };
+        let old = plan.origin.as_ref().map_or(Generation(0), |o| o.generation);
+        let tally = self
+            .traffic
+            .close(&plan.operation, old, target(plan)?.generation);
+        let drained_ms = self.clock.now_ms().saturating_sub(began);
+        Ok(Output::Drained {
+            drained_ms,
+            remaining,
+            tally,
+        })
+    }
+
+    /// Drains `pool`; what is still running at the limit is cut: SIGQUIT first, SIGKILL only after it.
+    async fn drained(&self, pool: &Pool, limit: Duration) -> Result<Drained, ActError> {
+        let drained = self.runtime.drain(pool, limit).await?;
+        if drained.remaining > 0 {
+            self.runtime.stop(&pool.id, CUT_GRACE).await?;
+        }
+        Ok(drained)
+    }
+}

@@ -1,0 +1,124 @@
+//! Carries out one operation: asks `decide`, writes down what begins, acts, writes down what came of it.
+//!
+//! The executor owns its operation. It stops only when the operation ended, the journal cannot be written, or the
+//! server shuts down; always between steps, never inside one.
+
+use std::sync::Arc;
+
+use stratus_core::operation::decide::backoff;
+use stratus_core::operation::{Decision, Direction, Entry, Event, Outcome, Output, decide};
+use stratus_core::store::{Operation, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::engine::act::{ActError, Actor, Situation};
+use crate::engine::failpoint::{self, Point};
+use crate::engine::journal::Journal;
+
+/// Carries out one operation.
+pub struct Executor {
+    /// Acts on the machine.
+    pub actor: Actor,
+    /// Writes events.
+    pub journal: Journal,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Asks long steps before the point of no return to give up.
+    pub cancel: CancellationToken,
+    /// Asks to stop between steps.
+    pub shutdown: CancellationToken,
+}
+
+impl Executor {
+    /// Goes on with `operation` from wherever its journal says it is. `None`: the server shuts down.
+    ///
+    /// # Errors
+    /// When the journal cannot be written. Nothing may begin that is not written down, so the executor stops there.
+    pub async fn run(&self, operation: &Operation) -> Result<Option<Outcome>, StoreError> {
+        let mut entries = Vec::new();
+        loop {
+            let read = entries.last().map_or(0, |e: &Entry| e.number);
+            entries.extend(self.journal.read(&operation.id, read).await?);
+            if self.shutdown.is_cancelled() {
+                return Ok(None);
+            }
+            let (step, direction, failures) = match decide(&operation.plan, &entries) {
+                Decision::Done(outcome) => {
+                    self.journal.finish(&operation.id, outcome).await?;
+                    return Ok(Some(outcome));
+                }
+                Decision::Apply { step, failures } => (step, Direction::Forward, failures),
+                Decision::Undo { step, failures } => (step, Direction::Back, failures),
+            };
+            if failures > 0 && self.waited(backoff(failures), direction).await.is_err() {
+                continue;
+            }
+            self.take(operation, &entries, step, direction).await?;
+        }
+    }
+
+    /// Waits before another try; an error is a reason to look at the journal again.
+    async fn waited(&self, wait: std::time::Duration, direction: Direction) -> Result<(), ()> {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => Ok(()),
+            () = self.shutdown.cancelled() => Err(()),
+            () = self.cancel.cancelled(), if direction == Direction::Forward => Ok(()),
+        }
+    }
+
+    async fn take(
+        &self,
+        operation: &Operation,
+        entries: &[Entry],
+        step: usize,
+        direction: Direction,
+    ) -> Result<(), StoreError> {
+        let plan = &operation.plan;
+        let name = plan.steps[step];
+        let pass = |point| failpoint::pass(&plan.kind, name, direction, point);
+        pass(Point::BeforeStarted);
+        self.journal
+            .append(&operation.id, &Event::Started { step, direction })
+            .await?;
+        pass(Point::AfterStarted);
+        let situation = Situation {
+            plan,
+            entries,
+            cancel: self.cancel.clone(),
+            feed: self.journal.feed(),
+        };
+        let result = match direction {
+            Direction::Forward => self.actor.apply(name, &situation).await,
+            Direction::Back => self
+                .actor
+                .undo(name, &situation)
+                .await
+                .map(|()| Output::None),
+        };
+        pass(Point::AfterEffect);
+        let event = match result {
+            Ok(output) => Event::Succeeded {
+                step,
+                direction,
+                output,
+            },
+            Err(error) => failed(operation, step, direction, &error),
+        };
+        self.journal.append(&operation.id, &event).await?;
+        pass(Point::AfterResult);
+        Ok(())
+    }
+}
+
+fn failed(operation: &Operation, step: usize, direction: Direction, error: &ActError) -> Event {
+    let message = stratus_core::fault::chain(error);
+    tracing::warn!(
+        operation = %operation.id, step = %operation.plan.steps[step], ?direction, error = %message, "step failed"
+    );
+    Event::Failed {
+        step,
+        direction,
+        fault: error.fault(),
+        message,
+    }
+}

@@ -1,0 +1,129 @@
+//! The gRPC services over the engine. Each method is three moves: read the request, call, convert the answer.
+
+mod convert;
+mod doctor;
+mod environments;
+mod operations;
+mod releases;
+mod status;
+mod watch;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stratus_core::store::StoreError;
+use stratus_core::{Environment, OperationId};
+use stratus_proto::v1::doctor_server::DoctorServer;
+use stratus_proto::v1::environments_server::EnvironmentsServer;
+use stratus_proto::v1::operations_server::OperationsServer;
+use stratus_proto::v1::releases_server::ReleasesServer;
+use tokio::net::UnixListener;
+use tokio_stream::wrappers::UnixListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::transport::server::UdsConnectInfo;
+use tonic::{Request, Status};
+
+use crate::control::Control;
+
+/// Largest message in, in bytes.
+const MESSAGE_MAX: usize = 1 << 20;
+/// How long open streams may hold up a shutdown.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// The services.
+#[derive(Clone)]
+pub struct Api {
+    control: Arc<Control>,
+}
+
+/// Serves `control` on the unix socket at `path`, mode 0660, until `shutdown`.
+///
+/// # Errors
+/// When the socket cannot be made or served.
+pub async fn serve(
+    control: Arc<Control>,
+    path: &Path,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let listener = listen(path)?;
+    let api = Api { control };
+    let stop = shutdown.clone();
+    let server = Server::builder()
+        .concurrency_limit_per_connection(64)
+        .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+        .add_service(OperationsServer::new(api.clone()).max_decoding_message_size(MESSAGE_MAX))
+        .add_service(EnvironmentsServer::new(api.clone()).max_decoding_message_size(MESSAGE_MAX))
+        .add_service(ReleasesServer::new(api.clone()).max_decoding_message_size(MESSAGE_MAX))
+        .add_service(DoctorServer::new(api).max_decoding_message_size(MESSAGE_MAX))
+        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async move {
+            stop.cancelled().await;
+        });
+    tokio::select! {
+        served = server => served?,
+        () = async { shutdown.cancelled().await; tokio::time::sleep(GOODBYE).await; } => {}
+    }
+    Ok(())
+}
+
+fn listen(path: &Path) -> anyhow::Result<UnixListener> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    // The lock on the data folder says that no other server of ours serves here: what is left is stale.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    Ok(listener)
+}
+
+/// Who calls. Shape: `uid 0 pid 4711`.
+fn actor<T>(request: &Request<T>) -> String {
+    let peer = request.extensions().get::<UdsConnectInfo>().and_then(|info| info.peer_cred);
+    match peer {
+        Some(peer) => match peer.pid() {
+            Some(pid) => format!("uid {} pid {pid}", peer.uid()),
+            None => format!("uid {}", peer.uid()),
+        },
+        None => "unknown".to_owned(),
+    }
+}
+
+impl Api {
+    /// The environment that is named, or the only one.
+    async fn environment(&self, name: &str) -> Result<Environment, Status> {
+        let environments = self.all().await?;
+        let names = || {
+            let names: Vec<_> = environments.iter().map(|e| e.name.as_str()).collect();
+            names.join(", ")
+        };
+        let found = match (name, environments.as_slice()) {
+            ("", [only]) => Some(only),
+            ("", []) => None,
+            ("", _) => {
+                let message = format!("name an environment with --env: {}", names());
+                return Err(Status::invalid_argument(message));
+            }
+            (name, all) => all.iter().find(|e| e.name.as_str() == name),
+        };
+        found.cloned().ok_or_else(|| {
+            let known = if environments.is_empty() { "none".to_owned() } else { names() };
+            Status::not_found(format!("there is no environment {name:?}; configured: {known}"))
+        })
+    }
+
+    async fn all(&self) -> Result<Vec<Environment>, Status> {
+        self.control.engine.store().environments().await.map_err(|e: StoreError| status::store(&e))
+    }
+}
+
+#[expect(clippy::result_large_err, reason = "tonic's own error type")]
+fn operation_id(text: &str) -> Result<OperationId, Status> {
+    text.parse().map_err(|error| Status::invalid_argument(format!("{error}")))
+}

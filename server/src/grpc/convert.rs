@@ -1,0 +1,170 @@
+//! Domain values as messages: free functions named `to_x`.
+
+use stratus_core::operation::{Class, Entry, Event, Kind, Outcome, Plan};
+use stratus_core::operation::Direction;
+use stratus_core::release::Counts;
+use stratus_core::store::Operation;
+use stratus_proto::v1 as proto;
+
+use crate::report::{Report, StepReport, StepState, describe};
+
+/// An operation with its report.
+pub fn to_operation(operation: &Operation, entries: &[Entry]) -> proto::Operation {
+    let plan = &operation.plan;
+    let report = Report::new(plan, entries);
+    let counts = report.snapshot.as_ref().map(|s| s.counts);
+    let target = plan.target.as_ref();
+    let moves = matches!(plan.kind, Kind::Switch | Kind::Rollback);
+    let tally = report.drain.and_then(|(_, tally)| tally);
+    proto::Operation {
+        operation: operation.id.to_string(),
+        environment: plan.environment.name.to_string(),
+        kind: to_kind(&plan.kind).into(),
+        outcome: to_outcome(operation.outcome).into(),
+        generation: target.map_or(0, |t| t.generation.0),
+        release: to_release(plan, &report),
+        files: counts.map(|c| c.files),
+        bytes: counts.map(|c| c.bytes),
+        copied: counts.map(|c| c.copied),
+        linked: counts.map(|c| c.linked),
+        steps: report.steps.iter().map(to_step).collect(),
+        from: moves.then(|| plan.origin.as_ref().map_or(0, |o| o.generation.0)),
+        to: target.filter(|_| moves).map(|t| t.generation.0),
+        drained_ms: report.drain.map(|(ms, _)| ms),
+        served_old: tally.map(|t| t.served_old),
+        served_new: tally.map(|t| t.served_new),
+        lost: tally.map(|t| t.lost),
+        cut: tally.map(|t| t.cut),
+        unattributed: tally.map(|t| t.unattributed),
+        actor: operation.actor.clone(),
+        created_ms: operation.created_ms,
+        finished_ms: operation.finished_ms.unwrap_or(0),
+        error: match operation.outcome {
+            Some(Outcome::Completed) => String::new(),
+            _ => report.error.clone().unwrap_or_default(),
+        },
+        stripped: report.snapshot.as_ref().map(|s| s.stripped.clone()).unwrap_or_default(),
+        rewritten: report.snapshot.map(|s| s.rewritten).unwrap_or_default(),
+    }
+}
+
+fn to_release(plan: &Plan, report: &Report) -> String {
+    let made = report.snapshot.as_ref().map(|s| &s.release);
+    let known = plan.target.as_ref().and_then(|t| t.release.as_ref());
+    let reaped = match &plan.kind {
+        Kind::Reap { release } => Some(release),
+        _ => None,
+    };
+    made.or(known).or(reaped).map(ToString::to_string).unwrap_or_default()
+}
+
+fn to_step(step: &StepReport) -> proto::StepReport {
+    let outcome = match step.state {
+        StepState::Pending => proto::Outcome::Pending,
+        StepState::Running => proto::Outcome::Running,
+        StepState::Completed => proto::Outcome::Completed,
+        StepState::Failed => proto::Outcome::Failed,
+        StepState::Undone => proto::Outcome::Undone,
+    };
+    proto::StepReport {
+        name: step.step.name().to_owned(),
+        ms: step.ms,
+        outcome: outcome.into(),
+        error: step.error.clone().unwrap_or_default(),
+    }
+}
+
+/// A kind.
+pub fn to_kind(kind: &Kind) -> proto::Kind {
+    match kind {
+        Kind::Init { .. } => proto::Kind::Init,
+        Kind::Switch => proto::Kind::Switch,
+        Kind::Rollback => proto::Kind::Rollback,
+        Kind::Abort => proto::Kind::Abort,
+        Kind::Retire { .. } => proto::Kind::Retire,
+        Kind::Reap { .. } => proto::Kind::Reap,
+    }
+}
+
+fn to_outcome(outcome: Option<Outcome>) -> proto::Outcome {
+    match outcome {
+        None => proto::Outcome::Running,
+        Some(Outcome::Completed) => proto::Outcome::Completed,
+        Some(Outcome::Undone) => proto::Outcome::Undone,
+        Some(Outcome::Stuck { .. }) => proto::Outcome::Stuck,
+    }
+}
+
+/// A plan as a dry run shows it.
+pub fn to_plan(plan: &Plan) -> Vec<proto::PlannedStep> {
+    let class = |class| match class {
+        Class::Undo => "undo",
+        Class::Pivot => "pivot",
+        Class::Retry => "retry",
+    };
+    let steps = plan.steps.iter().map(|step| proto::PlannedStep {
+        name: step.name().to_owned(),
+        class: class(step.class()).to_owned(),
+        description: describe(plan, *step),
+    });
+    steps.collect()
+}
+
+/// An event of `operation`.
+pub fn to_event(operation: &Operation, entry: &Entry) -> proto::WatchReply {
+    let name = |step: usize| operation.plan.steps.get(step).map_or("", |s| s.name()).to_owned();
+    let (phase, step, message) = match &entry.event {
+        Event::Started { step, direction } => {
+            let phase = either(*direction, proto::Phase::Started, proto::Phase::UndoStarted);
+            let sentence = operation.plan.steps.get(*step).map(|s| describe(&operation.plan, *s));
+            (phase, name(*step), sentence.unwrap_or_default())
+        }
+        Event::Succeeded { step, direction, .. } => {
+            let phase = either(*direction, proto::Phase::Succeeded, proto::Phase::Undone);
+            (phase, name(*step), String::new())
+        }
+        Event::Failed { step, direction, message, .. } => {
+            let phase = either(*direction, proto::Phase::Failed, proto::Phase::UndoFailed);
+            (phase, name(*step), message.clone())
+        }
+        Event::CancelRequested => (proto::Phase::CancelRequested, String::new(), String::new()),
+        Event::Resumed => (proto::Phase::Resumed, String::new(), String::new()),
+        Event::Resolved { step, .. } => (proto::Phase::Resolved, name(*step), String::new()),
+        Event::Finished { outcome } => {
+            (proto::Phase::Finished, String::new(), outcome.name().to_owned())
+        }
+    };
+    proto::WatchReply {
+        number: entry.number,
+        at_ms: entry.at_ms,
+        phase: phase.into(),
+        step,
+        message,
+        progress: None,
+        operation: None,
+    }
+}
+
+fn either(direction: Direction, forward: proto::Phase, back: proto::Phase) -> proto::Phase {
+    match direction {
+        Direction::Forward => forward,
+        Direction::Back => back,
+    }
+}
+
+/// How far a snapshot is.
+pub fn to_progress(counts: Counts, at_ms: u64) -> proto::WatchReply {
+    proto::WatchReply {
+        at_ms,
+        phase: proto::Phase::Progress.into(),
+        step: stratus_core::operation::Step::Snapshot.name().to_owned(),
+        progress: Some(proto::Progress {
+            files: counts.files,
+            bytes: counts.bytes,
+            copied: counts.copied,
+            linked: counts.linked,
+            bytes_copied: counts.bytes_copied,
+        }),
+        ..proto::WatchReply::default()
+    }
+}

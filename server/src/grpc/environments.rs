@@ -1,0 +1,132 @@
+//! The service `Environments`.
+
+use stratus_core::runtime::Observed;
+use stratus_core::state::PoolRecord;
+use stratus_core::{Environment, PoolId};
+use stratus_proto::v1 as proto;
+use stratus_proto::v1::environments_server::Environments;
+use tonic::{Request, Response, Status};
+
+use crate::config;
+use crate::grpc::{Api, actor, status};
+
+#[tonic::async_trait]
+impl Environments for Api {
+    async fn list(
+        &self,
+        _: Request<proto::ListEnvironmentsRequest>,
+    ) -> Result<Response<proto::ListEnvironmentsReply>, Status> {
+        let mut environments = Vec::new();
+        for environment in self.all().await? {
+            let state = self.control.engine.store().state(&environment.name).await;
+            let live = state.map_err(|e| status::store(&e))?.live;
+            environments.push(proto::EnvironmentSummary {
+                name: environment.name.to_string(),
+                hosts: environment.hosts,
+                code: environment.code.display().to_string(),
+                live: live.map_or(0, |l| l.generation.0),
+            });
+        }
+        Ok(Response::new(proto::ListEnvironmentsReply { environments }))
+    }
+
+    async fn show(
+        &self,
+        request: Request<proto::ShowEnvironmentRequest>,
+    ) -> Result<Response<proto::ShowEnvironmentReply>, Status> {
+        let environment = self.environment(&request.into_inner().environment).await?;
+        Ok(Response::new(proto::ShowEnvironmentReply { yaml: config::render(&environment) }))
+    }
+
+    async fn apply(
+        &self,
+        request: Request<proto::ApplyRequest>,
+    ) -> Result<Response<proto::ApplyReply>, Status> {
+        let actor = actor(&request);
+        let dry_run = request.into_inner().dry_run;
+        tracing::info!(%actor, dry_run, "apply");
+        let changes = self.control.apply(dry_run).await?;
+        Ok(Response::new(proto::ApplyReply { changes }))
+    }
+
+    async fn status(
+        &self,
+        request: Request<proto::StatusRequest>,
+    ) -> Result<Response<proto::StatusReply>, Status> {
+        let asked = match request.into_inner().environment.as_str() {
+            "" => self.all().await?,
+            name => vec![self.environment(name).await?],
+        };
+        // Without an engine the roles are still known: what runs is then zero, and drift says why.
+        let (seen, away) = match self.control.machine.runtime.list().await {
+            Ok(seen) => (seen, None),
+            Err(error) => (Vec::new(), Some(stratus_core::fault::chain(&error))),
+        };
+        let mut environments = Vec::new();
+        for environment in asked {
+            environments.push(self.one(&environment, &seen, away.as_deref()).await?);
+        }
+        Ok(Response::new(proto::StatusReply { environments }))
+    }
+}
+
+impl Api {
+    async fn one(
+        &self,
+        environment: &Environment,
+        seen: &[Observed],
+        away: Option<&str>,
+    ) -> Result<proto::EnvironmentStatus, Status> {
+        let engine = &self.control.engine;
+        let state = engine.store().state(&environment.name).await.map_err(|e| status::store(&e))?;
+        let holder = engine.holder(&environment.name).await.map_err(|e| status::store(&e))?;
+        let pool = |record: &PoolRecord| {
+            let id = PoolId::new(&environment.name, record.generation);
+            let ready = seen.iter().filter(|m| m.pool == id && m.running).count();
+            proto::PoolStatus {
+                generation: record.generation.0,
+                release: record.release.to_string(),
+                members: u32::from(record.members),
+                ready: u32::try_from(ready).unwrap_or(u32::MAX),
+                since: record.since_ms,
+                warm_until: None,
+            }
+        };
+        let live = state.live.as_ref().map(pool);
+        let standby = state.standby.as_ref().map(pool);
+        let mut previous = state.previous.as_ref().map(pool);
+        if let Some(previous) = &mut previous {
+            previous.warm_until = state.warm_until_ms;
+        }
+        let mut drift: Vec<String> = away.map(str::to_owned).into_iter().collect();
+        if holder.is_none() && away.is_none() {
+            let pools = [("live", &live), ("standby", &standby)];
+            for (role, pool) in pools.into_iter().filter_map(|(r, p)| Some((r, p.as_ref()?))) {
+                if pool.ready != pool.members {
+                    drift.push(format!(
+                        "the {role} pool of generation {} has {} of {} members running",
+                        pool.generation, pool.ready, pool.members
+                    ));
+                }
+            }
+            let links = self.control.machine.router.links(&environment.name).await;
+            let served = links.map_err(|e| status::faulty(&e))?.live.map(|g| g.0);
+            let recorded = live.as_ref().map(|l| l.generation);
+            if served != recorded {
+                drift.push(format!("traffic points at {served:?}, the state says {recorded:?}"));
+            }
+        }
+        let operation = match &holder {
+            Some(holder) => Some(self.report(holder).await?),
+            None => None,
+        };
+        Ok(proto::EnvironmentStatus {
+            name: environment.name.to_string(),
+            live,
+            standby,
+            previous,
+            operation,
+            drift,
+        })
+    }
+}

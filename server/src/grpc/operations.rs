@@ -1,0 +1,179 @@
+//! The service `Operations`.
+
+use std::pin::Pin;
+
+use stratus_core::operation::Kind;
+use stratus_core::snapshots::Verify;
+use stratus_core::store::{Operation, StoreError};
+use stratus_core::{Environment, OperationId};
+use stratus_proto::v1 as proto;
+use stratus_proto::v1::operations_server::Operations;
+use stratus_proto::v1::submit_request::Action;
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status};
+
+use crate::engine::admission::Submission;
+use crate::grpc::convert::{to_kind, to_operation, to_plan};
+use crate::grpc::{Api, actor, operation_id, status, watch};
+
+/// Longest request id, in bytes.
+const REQUEST_ID_MAX: usize = 64;
+/// Most operations in one list.
+const LIST_MAX: u32 = 200;
+
+#[tonic::async_trait]
+impl Operations for Api {
+    async fn submit(
+        &self,
+        request: Request<proto::SubmitRequest>,
+    ) -> Result<Response<proto::SubmitReply>, Status> {
+        let actor = actor(&request);
+        let request = request.into_inner();
+        if !(1..=REQUEST_ID_MAX).contains(&request.request_id.len()) {
+            return Err(Status::invalid_argument("request_id must have 1 to 64 bytes"));
+        }
+        let environment = self.environment(&request.environment).await?;
+        let kind = self.kind(&environment, request.action).await?;
+        let submission = Submission { request: request.request_id, environment, kind, actor };
+        let engine = &self.control.engine;
+        let (id, plan) = if request.dry_run {
+            let plan = engine.plan(&submission).await.map_err(|e| status::submit(&e))?;
+            (String::new(), plan)
+        } else {
+            let operation = engine.submit(submission).await.map_err(|e| status::submit(&e))?;
+            (operation.id.to_string(), operation.plan)
+        };
+        Ok(Response::new(proto::SubmitReply {
+            operation: id,
+            environment: plan.environment.name.to_string(),
+            kind: to_kind(&plan.kind).into(),
+            from: plan.origin.as_ref().map_or(0, |o| o.generation.0),
+            to: plan.target.as_ref().map_or(0, |t| t.generation.0),
+            plan: to_plan(&plan),
+        }))
+    }
+
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<proto::WatchReply, Status>> + Send>>;
+
+    async fn watch(
+        &self,
+        request: Request<proto::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let request = request.into_inner();
+        let operation = self.stored(&operation_id(&request.operation)?).await?;
+        let stream = watch::follow(self.control.engine.clone(), operation, request.after);
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn cancel(
+        &self,
+        request: Request<proto::CancelRequest>,
+    ) -> Result<Response<proto::Operation>, Status> {
+        let actor = actor(&request);
+        let id = operation_id(&request.into_inner().operation)?;
+        tracing::info!(operation = %id, %actor, "cancel");
+        self.control.engine.cancel(&id).await.map_err(|e| status::control(&e))?;
+        self.reported(&id).await
+    }
+
+    async fn get(
+        &self,
+        request: Request<proto::GetOperationRequest>,
+    ) -> Result<Response<proto::Operation>, Status> {
+        self.reported(&operation_id(&request.into_inner().operation)?).await
+    }
+
+    async fn list(
+        &self,
+        request: Request<proto::ListOperationsRequest>,
+    ) -> Result<Response<proto::ListOperationsReply>, Status> {
+        let request = request.into_inner();
+        let environment = match request.environment.as_str() {
+            "" => None,
+            name => Some(self.environment(name).await?.name),
+        };
+        let limit = if request.limit == 0 { 20 } else { request.limit.min(LIST_MAX) };
+        let store = self.control.engine.store();
+        let found = if request.unfinished_only {
+            store.unfinished().await
+        } else {
+            store.operations(environment.as_ref(), limit).await
+        };
+        let mut operations = Vec::new();
+        for operation in found.map_err(|e| status::store(&e))? {
+            if environment.as_ref().is_none_or(|e| *e == operation.plan.environment.name) {
+                operations.push(self.report(&operation).await?);
+            }
+        }
+        Ok(Response::new(proto::ListOperationsReply { operations }))
+    }
+
+    async fn resume(
+        &self,
+        request: Request<proto::ResumeRequest>,
+    ) -> Result<Response<proto::Operation>, Status> {
+        let actor = actor(&request);
+        let id = operation_id(&request.into_inner().operation)?;
+        tracing::info!(operation = %id, %actor, "resume");
+        self.control.engine.resume(&id).await.map_err(|e| status::control(&e))?;
+        self.reported(&id).await
+    }
+
+    async fn resolve(
+        &self,
+        request: Request<proto::ResolveRequest>,
+    ) -> Result<Response<proto::Operation>, Status> {
+        let actor = actor(&request);
+        let id = operation_id(&request.into_inner().operation)?;
+        tracing::info!(operation = %id, %actor, "resolve");
+        self.control.engine.resolve(&id).await.map_err(|e| status::control(&e))?;
+        self.reported(&id).await
+    }
+}
+
+impl Api {
+    async fn kind(
+        &self,
+        environment: &Environment,
+        action: Option<Action>,
+    ) -> Result<Kind, Status> {
+        Ok(match action {
+            Some(Action::Init(init)) => {
+                let verify = if init.verify { Verify::Contents } else { Verify::Metadata };
+                Kind::Init { verify }
+            }
+            Some(Action::Switch(_)) => Kind::Switch,
+            Some(Action::Rollback(_)) => Kind::Rollback,
+            Some(Action::Abort(_)) => Kind::Abort,
+            Some(Action::RemoveRelease(remove)) => {
+                let release = self.release(environment, &remove.release).await?;
+                let pinned = self.control.engine.store().pinned(&environment.name).await;
+                if pinned.map_err(|e| status::store(&e))?.contains(&release) {
+                    let message = format!("release {} is pinned; unpin it first", release.short());
+                    return Err(Status::failed_precondition(message));
+                }
+                Kind::Reap { release }
+            }
+            None => return Err(Status::invalid_argument("no action was asked for")),
+        })
+    }
+
+    async fn stored(&self, id: &OperationId) -> Result<Operation, Status> {
+        let found = self.control.engine.store().operation(id).await;
+        let found = found.map_err(|e: StoreError| status::store(&e))?;
+        found.ok_or_else(|| {
+            Status::not_found(format!("there is no operation {id}; operations.list shows them"))
+        })
+    }
+
+    async fn reported(&self, id: &OperationId) -> Result<Response<proto::Operation>, Status> {
+        let operation = self.stored(id).await?;
+        Ok(Response::new(self.report(&operation).await?))
+    }
+
+    /// An operation with its report.
+    pub(super) async fn report(&self, operation: &Operation) -> Result<proto::Operation, Status> {
+        let entries = self.control.engine.store().journal(&operation.id, 0).await;
+        Ok(to_operation(operation, &entries.map_err(|e| status::store(&e))?))
+    }
+}

@@ -1,0 +1,87 @@
+//! Start-up, in order, and shutdown. Start-up is recovery: there is no other recovery code.
+//!
+//! ```text
+//! take the data folder ► open the store ► connect ► restore the live pools ► restore nginx
+//!   ► go on with unfinished operations ► serve ► (shutdown) stop between steps
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use stratus_core::fault::chain;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::control::Control;
+use crate::data_dir::DataDir;
+use crate::engine::Engine;
+use crate::grpc;
+use crate::store::SqliteStore;
+use crate::{tasks, wiring};
+
+/// Serves `config` until `shutdown`.
+///
+/// # Errors
+/// When the data folder, the state or the socket cannot be used. An engine or nginx that does not answer is no reason
+/// not to start: what is live is restored when they are back.
+pub async fn serve(
+    config: Config,
+    file: Option<PathBuf>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let data_dir = DataDir::take(&config.server.data_dir)?;
+    let database = config.server.data_dir.join("state.db");
+    let store = Arc::new(SqliteStore::open(&database)?);
+    let wired = wiring::host(&config, data_dir.installation(), store).await?;
+    run(config, file, wired, shutdown).await
+}
+
+/// Serves what is wired.
+async fn run(
+    config: Config,
+    file: Option<PathBuf>,
+    wired: wiring::Wired,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let machine = wired.machine;
+    machine.store.put_environments(&config.environments).await?;
+    machine.restore_live().await?;
+    if let Err(error) = machine.restore_routes().await {
+        tracing::error!(error = %chain(&error), "nginx does not serve what it should yet");
+    }
+    let engine = Engine::new(
+        machine.store.clone(),
+        machine.runtime.clone(),
+        Arc::new(machine.clone()),
+        Arc::new(SystemClock),
+        shutdown.clone(),
+    );
+    engine.recover().await?;
+    let socket = config.server.socket.clone();
+    let control = Arc::new(Control {
+        engine: engine.clone(),
+        machine,
+        examined: wired.examined,
+        file,
+        config: Mutex::new(config),
+    });
+    let watchdog = tokio::spawn(tasks::watchdog(control.clone(), shutdown.clone()));
+    let retention = tokio::spawn(tasks::retention(control.clone(), shutdown.clone()));
+    announce(&socket);
+    let served = grpc::serve(control, &socket, shutdown.clone()).await;
+    shutdown.cancel();
+    engine.stopped().await;
+    let _ = tokio::join!(watchdog, retention);
+    served.with_context(|| format!("serving on {}", socket.display()))
+}
+
+/// Tells systemd, where it asked to be told, and the log.
+fn announce(socket: &Path) {
+    tracing::info!(socket = %socket.display(), "ready");
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::debug!(%error, "systemd was not told");
+    }
+}

@@ -1,0 +1,110 @@
+//! The tables, their version, and how a database is opened.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+use stratus_core::store::StoreError;
+
+use crate::store::database::failed;
+
+/// The version that this code reads and writes, in `PRAGMA user_version`.
+const VERSION: i64 = 1;
+/// `PRAGMA application_id`, "STRA": tells our file from any other database.
+const APPLICATION: i64 = 0x5354_5241;
+
+const TABLES: &str = "
+CREATE TABLE environments (
+    name TEXT PRIMARY KEY, position INTEGER NOT NULL, spec TEXT NOT NULL
+) STRICT;
+CREATE TABLE states (
+    environment TEXT PRIMARY KEY, state TEXT NOT NULL DEFAULT '{}', last_generation INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE pools (
+    environment TEXT NOT NULL, generation INTEGER NOT NULL, pool TEXT NOT NULL,
+    PRIMARY KEY (environment, generation)
+) STRICT;
+CREATE TABLE pins (
+    environment TEXT NOT NULL, release TEXT NOT NULL, PRIMARY KEY (environment, release)
+) STRICT;
+CREATE TABLE routes (id INTEGER PRIMARY KEY CHECK (id = 1), route_table TEXT NOT NULL) STRICT;
+CREATE TABLE operations (
+    id TEXT PRIMARY KEY, request TEXT NOT NULL UNIQUE, environment TEXT NOT NULL, actor TEXT NOT NULL,
+    created_ms INTEGER NOT NULL, finished_ms INTEGER, outcome TEXT, plan TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX one_unfinished_operation ON operations (environment) WHERE finished_ms IS NULL;
+CREATE INDEX operations_by_age ON operations (created_ms);
+CREATE TABLE events (
+    operation TEXT NOT NULL REFERENCES operations (id), number INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL, event TEXT NOT NULL,
+    PRIMARY KEY (operation, number)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Opens the database, making it where there is none.
+pub fn open(path: &Path) -> Result<Connection, StoreError> {
+    let is_new = !path.exists();
+    if !is_new && std::fs::metadata(path).is_ok_and(|m| m.len() == 0) {
+        return Err(unreadable(path, "it is empty"));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let version = check(&connection, path, is_new)?;
+    for (pragma, value) in [
+        ("journal_mode", "WAL"),
+        ("synchronous", "FULL"),
+        ("foreign_keys", "ON"),
+    ] {
+        connection
+            .pragma_update_and_check(None, pragma, value, |_| Ok(()))
+            .or_else(|error| match error {
+                rusqlite::Error::QueryReturnedNoRows => Ok(()),
+                other => Err(other),
+            })
+            .map_err(failed)?;
+    }
+    if version == 0 {
+        let script = format!(
+            "BEGIN IMMEDIATE;{TABLES}PRAGMA application_id = {APPLICATION};PRAGMA user_version = {VERSION};COMMIT;"
+        );
+        connection.execute_batch(&script).map_err(failed)?;
+    }
+    Ok(connection)
+}
+
+/// Refuses a database that is not ours, newer than this code, or damaged. Returns its version.
+fn check(connection: &Connection, path: &Path, is_new: bool) -> Result<i64, StoreError> {
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let version = number("user_version").map_err(|_| unreadable(path, "it is no database"))?;
+    if is_new {
+        return Ok(0);
+    }
+    let application = number("application_id").map_err(failed)?;
+    if version > VERSION && application == APPLICATION {
+        let detail = format!(
+            "{} was written by a newer version (format {version}, this one knows {VERSION}); upgrade stratusd",
+            path.display()
+        );
+        return Err(StoreError::Unreadable { detail });
+    }
+    if application != APPLICATION || version != VERSION {
+        return Err(unreadable(path, "it is not a Stratus database"));
+    }
+    let verdict: String = connection
+        .pragma_query_value(None, "quick_check", |row| row.get(0))
+        .map_err(|error| unreadable(path, &error.to_string()))?;
+    if verdict == "ok" {
+        Ok(version)
+    } else {
+        Err(unreadable(path, &verdict))
+    }
+}
+
+fn unreadable(path: &Path, why: &str) -> StoreError {
+    let path = path.display();
+    let detail = format!(
+        "{path} is damaged ({why}); restore it from a backup, or move it away to begin anew: running pools are then not known"
+    );
+    StoreError::Unreadable { detail }
+}

@@ -1,0 +1,95 @@
+//! Submits `retire` and `reap` where they are due. They are operations like any other and yield to a user's.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stratus_core::fault::chain;
+use stratus_core::operation::Kind;
+use stratus_core::release::OnDisk;
+use stratus_core::{Environment, EnvironmentState, ReleaseId};
+use tokio_util::sync::CancellationToken;
+
+use crate::control::Control;
+use crate::engine::admission::{Submission, SubmitError};
+
+/// How often a round begins when nothing wakes it earlier.
+const ROUND: Duration = Duration::from_secs(5);
+
+/// Runs until `shutdown`.
+pub async fn retention(control: Arc<Control>, shutdown: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(ROUND) => {}
+        }
+        let environments = match control.engine.store().environments().await {
+            Ok(environments) => environments,
+            Err(error) => {
+                tracing::error!(error = %chain(&error), "retention: no environments");
+                continue;
+            }
+        };
+        for environment in environments {
+            if let Err(error) = round(&control, &environment).await {
+                tracing::warn!(environment = %environment.name, %error, "retention");
+            }
+        }
+    }
+}
+
+async fn round(control: &Control, environment: &Environment) -> anyhow::Result<()> {
+    let store = control.engine.store();
+    if control.engine.holder(&environment.name).await?.is_some() {
+        return Ok(());
+    }
+    let state = store.state(&environment.name).await?;
+    if let Some(previous) = &state.previous
+        && state.warm_until_ms.is_some_and(|until| until <= control.machine.clock.now_ms())
+    {
+        return submit(control, environment, Kind::Retire { generation: previous.generation }).await;
+    }
+    let on_disk = control.machine.snapshots.list(&environment.name).await?;
+    let pinned = store.pinned(&environment.name).await?;
+    let old = reapable(&on_disk, &state, &pinned, environment.keep.releases);
+    match old.into_iter().next() {
+        Some(release) => submit(control, environment, Kind::Reap { release }).await,
+        None => Ok(()),
+    }
+}
+
+async fn submit(control: &Control, environment: &Environment, kind: Kind) -> anyhow::Result<()> {
+    let submission = Submission {
+        request: uuid::Uuid::now_v7().to_string(),
+        environment: environment.clone(),
+        kind,
+        actor: "stratusd".to_owned(),
+    };
+    match control.engine.submit(submission).await {
+        // A user's operation came first, or the reason is gone: the next round looks again.
+        Ok(_) | Err(SubmitError::Held { .. } | SubmitError::Plan(_) | SubmitError::ShuttingDown) => {
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The releases that may go, oldest first: not used, not pinned, beyond the newest `keep`.
+pub fn reapable(
+    on_disk: &[OnDisk],
+    state: &EnvironmentState,
+    pinned: &[ReleaseId],
+    keep: u32,
+) -> Vec<ReleaseId> {
+    let mut newest_first: Vec<&OnDisk> = on_disk.iter().collect();
+    newest_first.sort_by(|a, b| (b.created_ms, &b.release).cmp(&(a.created_ms, &a.release)));
+    let used: BTreeSet<&ReleaseId> = state.releases().chain(pinned).collect();
+    let mut old: Vec<ReleaseId> = newest_first
+        .into_iter()
+        .skip(keep as usize)
+        .map(|on_disk| on_disk.release.clone())
+        .filter(|release| !used.contains(release))
+        .collect();
+    old.reverse();
+    old
+}
