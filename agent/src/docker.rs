@@ -4,11 +4,23 @@
 //! the host's network or a device: the bodies of containers are built here from typed values.
 
 mod body;
+mod carrier;
+mod container;
 mod engine;
 mod error;
+mod image;
+pub mod labels;
+mod members;
+mod network;
 mod once;
+mod policy;
+mod runtime;
+mod volume;
 
 pub use body::{Bind, Tmpfs};
 pub use engine::{Engine, Facts, Version};
 pub use error::EngineError;
+pub use image::Image;
+pub use network::Network;
 pub use once::{Finished, Once};
+pub use runtime::{DockerRuntime, Options};

@@ -4,6 +4,7 @@
 //! server: this crate implements the traits of `stratus-core` and nothing decides here what comes next.
 
 pub mod docker;
+pub mod fpm;
 pub mod layout;
 pub mod nginx;
 pub mod snapshots;

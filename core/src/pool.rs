@@ -68,6 +68,8 @@ pub struct Pool {
     pub links: Vec<PathBuf>,
     /// Served folder, relative to the mount point.
     pub docroot: PathBuf,
+    /// Front controller, relative to the docroot, which answers warm paths that name no script.
+    pub front: String,
     /// Largest request body, in bytes; PHP's own limits follow it.
     pub upload_limit: u64,
 }
