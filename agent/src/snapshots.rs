@@ -53,7 +53,11 @@ impl Releases {
             owner: (owner.uid, owner.gid),
             base: base.map(ToString::to_string),
             mount: environment.php.mount.clone(),
-            ..Request::new(&environment.code, self.layout.releases(&environment.name), "preflight")
+            ..Request::new(
+                &environment.code,
+                self.layout.releases(&environment.name),
+                "preflight",
+            )
         }
     }
 }
@@ -66,8 +70,7 @@ impl Snapshots for Releases {
         base: Option<&ReleaseId>,
     ) -> Result<Forecast, SnapshotError> {
         let request = self.request(environment, base);
-        let forecast =
-            blocking(move || tree::preflight(&request, &CancelFlag::default())).await?;
+        let forecast = blocking(move || tree::preflight(&request, &CancelFlag::default())).await?;
         Ok(Forecast {
             files: forecast.files,
             bytes: forecast.needed_bytes,
@@ -168,7 +171,12 @@ fn to_counts(counts: tree::Counts) -> Counts {
 fn to_snapshot(taken: tree::Snapshot) -> Result<Snapshot, SnapshotError> {
     let stripped = taken.stripped.iter().map(|s| s.path.display().to_string());
     let rewritten = taken.rewritten.iter().map(|r| {
-        format!("{}: {} -> {}", r.path.display(), r.from.display(), r.to.display())
+        format!(
+            "{}: {} -> {}",
+            r.path.display(),
+            r.from.display(),
+            r.to.display()
+        )
     });
     Ok(Snapshot {
         release: release_id(&taken.release)?,
@@ -185,7 +193,9 @@ fn to_snapshot(taken: tree::Snapshot) -> Result<Snapshot, SnapshotError> {
 }
 
 fn release_id(digest: &str) -> Result<ReleaseId, SnapshotError> {
-    digest.parse().map_err(|error| SnapshotError::Refused { detail: format!("{error}") })
+    digest.parse().map_err(|error| SnapshotError::Refused {
+        detail: format!("{error}"),
+    })
 }
 
 /// A release whose manifest cannot be read is shown as older than all others, so that it goes first.
@@ -200,6 +210,12 @@ fn to_on_disk(info: tree::ReleaseInfo) -> Option<OnDisk> {
             files: header.files,
             bytes: header.bytes,
         },
-        Err(_) => OnDisk { release, created_ms: 0, operation: unknown(), files: 0, bytes: 0 },
+        Err(_) => OnDisk {
+            release,
+            created_ms: 0,
+            operation: unknown(),
+            files: 0,
+            bytes: 0,
+        },
     })
 }

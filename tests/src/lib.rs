@@ -1,5 +1,7 @@
 //! The harness of Stratus's outer tests, as a library.
 
+pub mod contracts;
 pub mod demo;
 pub mod load;
+pub mod pools;
 pub mod stage;

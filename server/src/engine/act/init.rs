@@ -147,6 +147,7 @@ fn pool(plan: &Plan, id: PoolId, image: &str, release: &ReleaseId) -> Pool {
         shared: environment.shared.clone(),
         links: environment.links.clone(),
         docroot: environment.docroot.clone(),
+        front: environment.front.clone(),
         upload_limit: environment.upload_limit,
     }
 }
