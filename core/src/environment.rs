@@ -3,6 +3,7 @@
 //! A spec is read from the configuration, checked there, and never changed by the system.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -79,11 +80,68 @@ pub struct Php {
     /// `php.ini` settings.
     pub ini: BTreeMap<String, String>,
     /// Environment variables of the workers.
-    pub env: BTreeMap<String, String>,
+    pub env: BTreeMap<String, EnvValue>,
     /// Memory limit of one member, in bytes.
     pub memory: u64,
     /// CPU limit of one member, in thousandths of a CPU.
     pub cpus_milli: u32,
+}
+
+/// Value of an environment variable. A secret one is stored, but neither [`fmt::Debug`] nor [`fmt::Display`] shows it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvValue {
+    value: String,
+    secret: bool,
+}
+
+impl EnvValue {
+    /// A value that may be shown.
+    pub fn plain(value: impl Into<String>) -> Self {
+        Self {
+            value: value.into(),
+            secret: false,
+        }
+    }
+
+    /// A value that is never shown.
+    pub fn secret(value: impl Into<String>) -> Self {
+        Self {
+            value: value.into(),
+            secret: true,
+        }
+    }
+
+    /// The value itself, for the program that needs it.
+    pub fn expose(&self) -> &str {
+        &self.value
+    }
+
+    /// Whether it is never shown.
+    pub fn is_secret(&self) -> bool {
+        self.secret
+    }
+}
+
+impl From<&str> for EnvValue {
+    fn from(value: &str) -> Self {
+        Self::plain(value)
+    }
+}
+
+impl fmt::Display for EnvValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.secret { "<secret>" } else { &self.value })
+    }
+}
+
+impl fmt::Debug for EnvValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.secret {
+            f.write_str("<secret>")
+        } else {
+            self.value.fmt(f)
+        }
+    }
 }
 
 /// Numeric user and group.
@@ -124,4 +182,21 @@ pub struct Keep {
     pub releases: u32,
     /// How long the previous pool stays warm for a rollback.
     pub warm: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_value_is_stored_but_never_shown() {
+        let secret = EnvValue::secret("hunter2");
+        assert_eq!(format!("{secret} {secret:?}"), "<secret> <secret>");
+        assert_eq!(format!("{:?}", EnvValue::plain("a")), "\"a\"");
+        let stored = serde_json::to_string(&secret).expect("plain data");
+        assert_eq!(
+            serde_json::from_str::<EnvValue>(&stored).expect("just written"),
+            secret
+        );
+    }
 }

@@ -37,7 +37,9 @@ impl Control {
     pub async fn apply(&self, dry_run: bool) -> Result<Vec<Change>, Status> {
         let mut current = self.config.lock().await;
         let Some(file) = &self.file else {
-            return Err(Status::failed_precondition("there is no configuration file to read"));
+            return Err(Status::failed_precondition(
+                "there is no configuration file to read",
+            ));
         };
         let next = config::load(file).map_err(|error| {
             Status::failed_precondition(format!("nothing was changed: {}", chain(&error)))
@@ -53,11 +55,22 @@ impl Control {
         if dry_run {
             return Ok(changes);
         }
-        self.refuse_removal_of_live(&before, &next.environments).await?;
+        self.refuse_removal_of_live(&before, &next.environments)
+            .await?;
         let held = self.engine.held().await.map_err(|e| status::store(&e))?;
-        store.put_environments(&next.environments).await.map_err(|e| status::store(&e))?;
-        if let Err(error) = self.machine.load_environments(&next.environments, &held).await {
-            store.put_environments(&before).await.map_err(|e| status::store(&e))?;
+        store
+            .put_environments(&next.environments)
+            .await
+            .map_err(|e| status::store(&e))?;
+        if let Err(error) = self
+            .machine
+            .load_environments(&next.environments, &held)
+            .await
+        {
+            store
+                .put_environments(&before)
+                .await
+                .map_err(|e| status::store(&e))?;
             return Err(status::act(&error));
         }
         *current = next;
@@ -70,7 +83,10 @@ impl Control {
         before: &[Environment],
         after: &[Environment],
     ) -> Result<(), Status> {
-        for gone in before.iter().filter(|old| !after.iter().any(|new| new.name == old.name)) {
+        for gone in before
+            .iter()
+            .filter(|old| !after.iter().any(|new| new.name == old.name))
+        {
             let state = self.engine.store().state(&gone.name).await;
             if state.map_err(|e| status::store(&e))?.live.is_some() {
                 return Err(Status::failed_precondition(format!(
@@ -90,14 +106,19 @@ fn changes(before: &[Environment], after: &[Environment]) -> Vec<Change> {
         let (change, effect) = match old {
             None => ("added", "with the first init and switch"),
             Some(old) if old == new => ("unchanged", ""),
-            Some(old) if (&old.hosts, &old.deny, &old.front) == (&new.hosts, &new.deny, &new.front) => {
+            Some(old)
+                if (&old.hosts, &old.deny, &old.front) == (&new.hosts, &new.deny, &new.front) =>
+            {
                 ("changed", "with the next init")
             }
             Some(_) => ("changed", "now in nginx, for PHP with the next init"),
         };
         changes.push(to_change(new, change, effect));
     }
-    for old in before.iter().filter(|old| !after.iter().any(|new| new.name == old.name)) {
+    for old in before
+        .iter()
+        .filter(|old| !after.iter().any(|new| new.name == old.name))
+    {
         changes.push(to_change(old, "removed", "now"));
     }
     changes

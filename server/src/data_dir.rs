@@ -12,7 +12,9 @@ use stratus_core::InstallationId;
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
     /// Another server has it.
-    #[error("another stratusd already serves {0}; stop it first, or give this one a data_dir of its own")]
+    #[error(
+        "another stratusd already serves {0}; stop it first, or give this one a data_dir of its own"
+    )]
     Taken(String),
     /// The id file is not what we wrote.
     #[error("{0} does not hold an installation id; restore it: containers are known by it")]
@@ -40,8 +42,15 @@ impl DataDir {
     /// # Errors
     /// When another server has it, or it cannot be written to.
     pub fn take(path: &Path) -> Result<Self, DataDirError> {
-        let io = |source| DataDirError::Io { path: path.display().to_string(), source };
-        fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(io)?;
+        let io = |source| DataDirError::Io {
+            path: path.display().to_string(),
+            source,
+        };
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(path)
+            .map_err(io)?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -56,7 +65,10 @@ impl DataDir {
             }
             Err(error) => return Err(io(error.into())),
         }
-        Ok(Self { installation: installation(&path.join("installation"))?, _lock: lock })
+        Ok(Self {
+            installation: installation(&path.join("installation"))?,
+            _lock: lock,
+        })
     }
 
     /// Whose folder it is.
@@ -68,9 +80,15 @@ impl DataDir {
 /// The id in the file at `path`, or a new one. A folder that has a state database never gets a new one.
 fn installation(path: &Path) -> Result<InstallationId, DataDirError> {
     let shown = || path.display().to_string();
-    let io = |source| DataDirError::Io { path: shown(), source };
+    let io = |source| DataDirError::Io {
+        path: shown(),
+        source,
+    };
     match fs::read_to_string(path) {
-        Ok(text) => text.trim().parse().map_err(|_| DataDirError::Damaged(shown())),
+        Ok(text) => text
+            .trim()
+            .parse()
+            .map_err(|_| DataDirError::Damaged(shown())),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             if path.with_file_name("state.db").exists() {
                 return Err(DataDirError::Damaged(shown()));
@@ -79,9 +97,13 @@ fn installation(path: &Path) -> Result<InstallationId, DataDirError> {
             let text = format!("{number:06x}");
             let next = path.with_extension("new");
             let mut file = File::create(&next).map_err(io)?;
-            file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
+            file.write_all(text.as_bytes())
+                .and_then(|()| file.sync_all())
+                .map_err(io)?;
             fs::rename(&next, path).map_err(io)?;
-            Ok(text.parse().expect("six hexadecimal digits are an installation id"))
+            Ok(text
+                .parse()
+                .expect("six hexadecimal digits are an installation id"))
         }
         Err(error) => Err(io(error)),
     }

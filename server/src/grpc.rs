@@ -5,7 +5,7 @@ mod doctor;
 mod environments;
 mod operations;
 mod releases;
-mod status;
+pub(crate) mod status;
 mod watch;
 
 use std::os::unix::fs::PermissionsExt;
@@ -51,7 +51,7 @@ pub async fn serve(
     let listener = listen(path)?;
     let api = Api { control };
     let stop = shutdown.clone();
-    let server = Server::builder()
+    let serving = Server::builder()
         .concurrency_limit_per_connection(64)
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
@@ -63,7 +63,7 @@ pub async fn serve(
             stop.cancelled().await;
         });
     tokio::select! {
-        served = server => served?,
+        ended = serving => ended?,
         () = async { shutdown.cancelled().await; tokio::time::sleep(GOODBYE).await; } => {}
     }
     Ok(())
@@ -85,7 +85,10 @@ fn listen(path: &Path) -> anyhow::Result<UnixListener> {
 
 /// Who calls. Shape: `uid 0 pid 4711`.
 fn actor<T>(request: &Request<T>) -> String {
-    let peer = request.extensions().get::<UdsConnectInfo>().and_then(|info| info.peer_cred);
+    let peer = request
+        .extensions()
+        .get::<UdsConnectInfo>()
+        .and_then(|info| info.peer_cred);
     match peer {
         Some(peer) => match peer.pid() {
             Some(pid) => format!("uid {} pid {pid}", peer.uid()),
@@ -113,17 +116,29 @@ impl Api {
             (name, all) => all.iter().find(|e| e.name.as_str() == name),
         };
         found.cloned().ok_or_else(|| {
-            let known = if environments.is_empty() { "none".to_owned() } else { names() };
-            Status::not_found(format!("there is no environment {name:?}; configured: {known}"))
+            let known = if environments.is_empty() {
+                "none".to_owned()
+            } else {
+                names()
+            };
+            Status::not_found(format!(
+                "there is no environment {name:?}; configured: {known}"
+            ))
         })
     }
 
     async fn all(&self) -> Result<Vec<Environment>, Status> {
-        self.control.engine.store().environments().await.map_err(|e: StoreError| status::store(&e))
+        self.control
+            .engine
+            .store()
+            .environments()
+            .await
+            .map_err(|e: StoreError| status::store(&e))
     }
 }
 
 #[expect(clippy::result_large_err, reason = "tonic's own error type")]
 fn operation_id(text: &str) -> Result<OperationId, Status> {
-    text.parse().map_err(|error| Status::invalid_argument(format!("{error}")))
+    text.parse()
+        .map_err(|error| Status::invalid_argument(format!("{error}")))
 }

@@ -48,14 +48,26 @@ pub enum StepState {
 impl Report {
     /// Sums up `entries` of `plan`.
     pub fn new(plan: &Plan, entries: &[Entry]) -> Self {
-        let steps = plan.steps.iter().enumerate().map(|(i, step)| step_report(i, *step, entries));
-        let mut report =
-            Self { steps: steps.collect(), snapshot: None, drain: None, error: first_error(entries) };
+        let steps = plan
+            .steps
+            .iter()
+            .enumerate()
+            .map(|(i, step)| step_report(i, *step, entries));
+        let mut report = Self {
+            steps: steps.collect(),
+            snapshot: None,
+            drain: None,
+            error: first_error(entries),
+        };
         for entry in entries {
-            let Event::Succeeded { output, .. } = &entry.event else { continue };
+            let Event::Succeeded { output, .. } = &entry.event else {
+                continue;
+            };
             match output {
                 Output::Copied(snapshot) => report.snapshot = Some(snapshot.clone()),
-                Output::Drained { drained_ms, tally, .. } => {
+                Output::Drained {
+                    drained_ms, tally, ..
+                } => {
                     report.drain = Some((*drained_ms, *tally));
                 }
                 Output::None | Output::Checked { .. } => {}
@@ -66,12 +78,20 @@ impl Report {
 }
 
 fn step_report(index: usize, step: Step, entries: &[Entry]) -> StepReport {
-    let mut report = StepReport { step, ms: 0, state: StepState::Pending, error: None };
+    let mut report = StepReport {
+        step,
+        ms: 0,
+        state: StepState::Pending,
+        error: None,
+    };
     let mut began = None;
     for entry in entries {
         let state = match &entry.event {
             Event::Started { step, .. } if *step == index => StepState::Running,
-            Event::Succeeded { step, direction, .. } | Event::Resolved { step, direction }
+            Event::Succeeded {
+                step, direction, ..
+            }
+            | Event::Resolved { step, direction }
                 if *step == index =>
             {
                 settled(*direction)
@@ -104,9 +124,12 @@ fn first_error(entries: &[Entry]) -> Option<String> {
         })
     };
     let failure = entries.iter().find_map(|entry| match &entry.event {
-        Event::Failed { step, direction: Direction::Forward, message, .. } if !overcome(*step) => {
-            Some(message.clone())
-        }
+        Event::Failed {
+            step,
+            direction: Direction::Forward,
+            message,
+            ..
+        } if !overcome(*step) => Some(message.clone()),
         _ => None,
     });
     let cancelled = || entries.iter().any(|e| e.event == Event::CancelRequested);
@@ -153,4 +176,3 @@ pub fn describe(plan: &Plan, step: Step) -> String {
         },
     }
 }
-

@@ -85,3 +85,29 @@ fn announce(socket: &Path) {
         tracing::debug!(%error, "systemd was not told");
     }
 }
+
+/// Serves fakes: a shop that exists in memory only. Its socket is printed; its folder goes with the process.
+///
+/// # Errors
+/// When the folder or the socket cannot be made.
+pub async fn demo(shutdown: CancellationToken) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let code = folder.path().join("shop");
+    std::fs::create_dir_all(code.join("pub"))?;
+    let file = folder.path().join("stratus.yaml");
+    let socket = folder.path().join("stratus.sock");
+    let text = format!(
+        "server: {{data_dir: {root}/data, socket: {socket}}}\nenvironments:\n  shop: {{hosts: [shop.example.test], \
+         code: {code}, docroot: pub, php: {{image: 'example/php-fpm:8.2'}}, warm: [/]}}\n",
+        root = folder.path().display(),
+        socket = socket.display(),
+        code = code.display(),
+    );
+    std::fs::write(&file, text)?;
+    let config = crate::config::load(&file)?;
+    eprintln!(
+        "on fakes; try: stratus --server unix:{} zerodowntime.init",
+        socket.display()
+    );
+    run(config, Some(file), wiring::fakes(), shutdown).await
+}

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use stratus_core::fake::{FakeMachine, MemoryStore};
 use stratus_core::{InstallationId, Store};
 
 use crate::clock::SystemClock;
@@ -16,3 +17,29 @@ pub struct Wired {
     /// Is looked at.
     pub examined: Arc<dyn Examined>,
 }
+
+/// Fakes: everything is in memory, nothing is started.
+pub fn fakes() -> Wired {
+    let fake = Arc::new(FakeMachine::default());
+    let machine = Machine {
+        runtime: fake.clone(),
+        router: fake.clone(),
+        snapshots: fake.clone(),
+        traffic: fake,
+        store: Arc::new(MemoryStore::default()),
+        clock: Arc::new(SystemClock),
+        routes: Arc::default(),
+    };
+    Wired {
+        machine,
+        examined: Arc::new(NoMachine),
+    }
+}
+
+/// This host: its Docker, its nginx, its disk.
+pub async fn host(_: &Config, _: &InstallationId, _: Arc<dyn Store>) -> anyhow::Result<Wired> {
+    Ok(fakes())
+}
+
+struct NoMachine;
+impl Examined for NoMachine {}

@@ -161,3 +161,13 @@ async fn a_driver_can_wait_for_counts_while_the_run_lasts() -> Result<()> {
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn a_wait_for_what_never_comes_ends_with_the_run() -> Result<()> {
+    let server = Server::start(|_| Reply::page(Some(1), b"page")).await?;
+    let mix = Mix::new(vec![Request::get("/")])?;
+    let load = Load::start(Plan::new(Target::new(server.address())?, mix).requests(3))?;
+    assert!(!load.handle().wait_for(|counts| counts.requests > 3).await);
+    assert_eq!(load.finish().await.counts.requests, 3);
+    Ok(())
+}

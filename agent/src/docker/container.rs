@@ -6,7 +6,7 @@ use bollard::models::{
     ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions, ResourcesUlimits,
     RestartPolicy, RestartPolicyNameEnum,
 };
-use stratus_core::environment::CodeAccess;
+use stratus_core::environment::{CodeAccess, EnvValue};
 use stratus_core::{InstallationId, OperationId, Pool};
 
 use super::body::{self, Bind, Tmpfs};
@@ -172,14 +172,14 @@ impl Member<'_> {
     /// PHP reads our `php.ini` part after everything of the image's; an empty entry stands for PHP's own folder.
     fn environment(&self) -> Vec<String> {
         let php = &self.pool.php;
-        let own = php.env.get("PHP_INI_SCAN_DIR").map(String::as_str);
+        let own = php.env.get("PHP_INI_SCAN_DIR").map(EnvValue::expose);
         let before = own.or(self.image_scan_dir).unwrap_or_default();
         let scanned = format!("{before}:{}/{}", config::CONF, config::INI_FOLDER);
         let mut environment: Vec<_> = php
             .env
             .iter()
             .filter(|(name, _)| *name != "PHP_INI_SCAN_DIR")
-            .map(|(name, value)| format!("{name}={value}"))
+            .map(|(name, value)| format!("{name}={}", value.expose()))
             .collect();
         environment.push(format!("PHP_INI_SCAN_DIR={scanned}"));
         environment

@@ -74,7 +74,7 @@ pub fn fpm(pool: &Pool, index: u16) -> Result<String, ConfigError> {
         pool.id, pool.id, pool.php.workers
     );
     for (name, value) in &pool.php.env {
-        check_variable(name, value)?;
+        check_variable(name, value.expose())?;
         text.extend(["env[", name, "] = $", name, "\n"]);
     }
     Ok(text)

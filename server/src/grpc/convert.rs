@@ -1,7 +1,7 @@
 //! Domain values as messages: free functions named `to_x`.
 
-use stratus_core::operation::{Class, Entry, Event, Kind, Outcome, Plan};
 use stratus_core::operation::Direction;
+use stratus_core::operation::{Class, Entry, Event, Kind, Outcome, Plan};
 use stratus_core::release::Counts;
 use stratus_core::store::Operation;
 use stratus_proto::v1 as proto;
@@ -43,7 +43,11 @@ pub fn to_operation(operation: &Operation, entries: &[Entry]) -> proto::Operatio
             Some(Outcome::Completed) => String::new(),
             _ => report.error.clone().unwrap_or_default(),
         },
-        stripped: report.snapshot.as_ref().map(|s| s.stripped.clone()).unwrap_or_default(),
+        stripped: report
+            .snapshot
+            .as_ref()
+            .map(|s| s.stripped.clone())
+            .unwrap_or_default(),
         rewritten: report.snapshot.map(|s| s.rewritten).unwrap_or_default(),
     }
 }
@@ -55,7 +59,10 @@ fn to_release(plan: &Plan, report: &Report) -> String {
         Kind::Reap { release } => Some(release),
         _ => None,
     };
-    made.or(known).or(reaped).map(ToString::to_string).unwrap_or_default()
+    made.or(known)
+        .or(reaped)
+        .map(ToString::to_string)
+        .unwrap_or_default()
 }
 
 fn to_step(step: &StepReport) -> proto::StepReport {
@@ -112,27 +119,47 @@ pub fn to_plan(plan: &Plan) -> Vec<proto::PlannedStep> {
 
 /// An event of `operation`.
 pub fn to_event(operation: &Operation, entry: &Entry) -> proto::WatchReply {
-    let name = |step: usize| operation.plan.steps.get(step).map_or("", |s| s.name()).to_owned();
+    let name = |step: usize| {
+        operation
+            .plan
+            .steps
+            .get(step)
+            .map_or("", |s| s.name())
+            .to_owned()
+    };
     let (phase, step, message) = match &entry.event {
         Event::Started { step, direction } => {
             let phase = either(*direction, proto::Phase::Started, proto::Phase::UndoStarted);
-            let sentence = operation.plan.steps.get(*step).map(|s| describe(&operation.plan, *s));
+            let sentence = operation
+                .plan
+                .steps
+                .get(*step)
+                .map(|s| describe(&operation.plan, *s));
             (phase, name(*step), sentence.unwrap_or_default())
         }
-        Event::Succeeded { step, direction, .. } => {
+        Event::Succeeded {
+            step, direction, ..
+        } => {
             let phase = either(*direction, proto::Phase::Succeeded, proto::Phase::Undone);
             (phase, name(*step), String::new())
         }
-        Event::Failed { step, direction, message, .. } => {
+        Event::Failed {
+            step,
+            direction,
+            message,
+            ..
+        } => {
             let phase = either(*direction, proto::Phase::Failed, proto::Phase::UndoFailed);
             (phase, name(*step), message.clone())
         }
         Event::CancelRequested => (proto::Phase::CancelRequested, String::new(), String::new()),
         Event::Resumed => (proto::Phase::Resumed, String::new(), String::new()),
         Event::Resolved { step, .. } => (proto::Phase::Resolved, name(*step), String::new()),
-        Event::Finished { outcome } => {
-            (proto::Phase::Finished, String::new(), outcome.name().to_owned())
-        }
+        Event::Finished { outcome } => (
+            proto::Phase::Finished,
+            String::new(),
+            outcome.name().to_owned(),
+        ),
     };
     proto::WatchReply {
         number: entry.number,

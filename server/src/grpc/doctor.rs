@@ -21,7 +21,9 @@ impl Doctor for Api {
             message: finding.message,
             remedy: finding.remedy,
         });
-        Ok(Response::new(proto::CheckReply { findings: findings.collect() }))
+        Ok(Response::new(proto::CheckReply {
+            findings: findings.collect(),
+        }))
     }
 }
 

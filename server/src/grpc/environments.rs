@@ -35,7 +35,9 @@ impl Environments for Api {
         request: Request<proto::ShowEnvironmentRequest>,
     ) -> Result<Response<proto::ShowEnvironmentReply>, Status> {
         let environment = self.environment(&request.into_inner().environment).await?;
-        Ok(Response::new(proto::ShowEnvironmentReply { yaml: config::render(&environment) }))
+        Ok(Response::new(proto::ShowEnvironmentReply {
+            yaml: config::render(&environment),
+        }))
     }
 
     async fn apply(
@@ -78,8 +80,15 @@ impl Api {
         away: Option<&str>,
     ) -> Result<proto::EnvironmentStatus, Status> {
         let engine = &self.control.engine;
-        let state = engine.store().state(&environment.name).await.map_err(|e| status::store(&e))?;
-        let holder = engine.holder(&environment.name).await.map_err(|e| status::store(&e))?;
+        let state = engine
+            .store()
+            .state(&environment.name)
+            .await
+            .map_err(|e| status::store(&e))?;
+        let holder = engine
+            .holder(&environment.name)
+            .await
+            .map_err(|e| status::store(&e))?;
         let pool = |record: &PoolRecord| {
             let id = PoolId::new(&environment.name, record.generation);
             let ready = seen.iter().filter(|m| m.pool == id && m.running).count();
@@ -101,7 +110,10 @@ impl Api {
         let mut drift: Vec<String> = away.map(str::to_owned).into_iter().collect();
         if holder.is_none() && away.is_none() {
             let pools = [("live", &live), ("standby", &standby)];
-            for (role, pool) in pools.into_iter().filter_map(|(r, p)| Some((r, p.as_ref()?))) {
+            for (role, pool) in pools
+                .into_iter()
+                .filter_map(|(r, p)| Some((r, p.as_ref()?)))
+            {
                 if pool.ready != pool.members {
                     drift.push(format!(
                         "the {role} pool of generation {} has {} of {} members running",
@@ -113,7 +125,9 @@ impl Api {
             let served = links.map_err(|e| status::faulty(&e))?.live.map(|g| g.0);
             let recorded = live.as_ref().map(|l| l.generation);
             if served != recorded {
-                drift.push(format!("traffic points at {served:?}, the state says {recorded:?}"));
+                drift.push(format!(
+                    "traffic points at {served:?}, the state says {recorded:?}"
+                ));
             }
         }
         let operation = match &holder {

@@ -30,17 +30,30 @@ impl Operations for Api {
         let actor = actor(&request);
         let request = request.into_inner();
         if !(1..=REQUEST_ID_MAX).contains(&request.request_id.len()) {
-            return Err(Status::invalid_argument("request_id must have 1 to 64 bytes"));
+            return Err(Status::invalid_argument(
+                "request_id must have 1 to 64 bytes",
+            ));
         }
         let environment = self.environment(&request.environment).await?;
         let kind = self.kind(&environment, request.action).await?;
-        let submission = Submission { request: request.request_id, environment, kind, actor };
+        let submission = Submission {
+            request: request.request_id,
+            environment,
+            kind,
+            actor,
+        };
         let engine = &self.control.engine;
         let (id, plan) = if request.dry_run {
-            let plan = engine.plan(&submission).await.map_err(|e| status::submit(&e))?;
+            let plan = engine
+                .plan(&submission)
+                .await
+                .map_err(|e| status::submit(&e))?;
             (String::new(), plan)
         } else {
-            let operation = engine.submit(submission).await.map_err(|e| status::submit(&e))?;
+            let operation = engine
+                .submit(submission)
+                .await
+                .map_err(|e| status::submit(&e))?;
             (operation.id.to_string(), operation.plan)
         };
         Ok(Response::new(proto::SubmitReply {
@@ -72,7 +85,11 @@ impl Operations for Api {
         let actor = actor(&request);
         let id = operation_id(&request.into_inner().operation)?;
         tracing::info!(operation = %id, %actor, "cancel");
-        self.control.engine.cancel(&id).await.map_err(|e| status::control(&e))?;
+        self.control
+            .engine
+            .cancel(&id)
+            .await
+            .map_err(|e| status::control(&e))?;
         self.reported(&id).await
     }
 
@@ -80,7 +97,8 @@ impl Operations for Api {
         &self,
         request: Request<proto::GetOperationRequest>,
     ) -> Result<Response<proto::Operation>, Status> {
-        self.reported(&operation_id(&request.into_inner().operation)?).await
+        self.reported(&operation_id(&request.into_inner().operation)?)
+            .await
     }
 
     async fn list(
@@ -92,7 +110,11 @@ impl Operations for Api {
             "" => None,
             name => Some(self.environment(name).await?.name),
         };
-        let limit = if request.limit == 0 { 20 } else { request.limit.min(LIST_MAX) };
+        let limit = if request.limit == 0 {
+            20
+        } else {
+            request.limit.min(LIST_MAX)
+        };
         let store = self.control.engine.store();
         let found = if request.unfinished_only {
             store.unfinished().await
@@ -101,7 +123,10 @@ impl Operations for Api {
         };
         let mut operations = Vec::new();
         for operation in found.map_err(|e| status::store(&e))? {
-            if environment.as_ref().is_none_or(|e| *e == operation.plan.environment.name) {
+            if environment
+                .as_ref()
+                .is_none_or(|e| *e == operation.plan.environment.name)
+            {
                 operations.push(self.report(&operation).await?);
             }
         }
@@ -115,7 +140,11 @@ impl Operations for Api {
         let actor = actor(&request);
         let id = operation_id(&request.into_inner().operation)?;
         tracing::info!(operation = %id, %actor, "resume");
-        self.control.engine.resume(&id).await.map_err(|e| status::control(&e))?;
+        self.control
+            .engine
+            .resume(&id)
+            .await
+            .map_err(|e| status::control(&e))?;
         self.reported(&id).await
     }
 
@@ -126,7 +155,11 @@ impl Operations for Api {
         let actor = actor(&request);
         let id = operation_id(&request.into_inner().operation)?;
         tracing::info!(operation = %id, %actor, "resolve");
-        self.control.engine.resolve(&id).await.map_err(|e| status::control(&e))?;
+        self.control
+            .engine
+            .resolve(&id)
+            .await
+            .map_err(|e| status::control(&e))?;
         self.reported(&id).await
     }
 }
@@ -139,7 +172,11 @@ impl Api {
     ) -> Result<Kind, Status> {
         Ok(match action {
             Some(Action::Init(init)) => {
-                let verify = if init.verify { Verify::Contents } else { Verify::Metadata };
+                let verify = if init.verify {
+                    Verify::Contents
+                } else {
+                    Verify::Metadata
+                };
                 Kind::Init { verify }
             }
             Some(Action::Switch(_)) => Kind::Switch,
@@ -162,7 +199,9 @@ impl Api {
         let found = self.control.engine.store().operation(id).await;
         let found = found.map_err(|e: StoreError| status::store(&e))?;
         found.ok_or_else(|| {
-            Status::not_found(format!("there is no operation {id}; operations.list shows them"))
+            Status::not_found(format!(
+                "there is no operation {id}; operations.list shows them"
+            ))
         })
     }
 
@@ -174,6 +213,9 @@ impl Api {
     /// An operation with its report.
     pub(super) async fn report(&self, operation: &Operation) -> Result<proto::Operation, Status> {
         let entries = self.control.engine.store().journal(&operation.id, 0).await;
-        Ok(to_operation(operation, &entries.map_err(|e| status::store(&e))?))
+        Ok(to_operation(
+            operation,
+            &entries.map_err(|e| status::store(&e))?,
+        ))
     }
 }

@@ -52,10 +52,15 @@ impl Api {
         let release = self.release(&environment, &request.release).await?;
         tracing::info!(environment = %environment.name, release = release.short(), ?pin, %actor, "pin");
         let store = self.control.engine.store();
-        store.pin(&environment.name, &release, pin).await.map_err(|e| status::store(&e))?;
+        store
+            .pin(&environment.name, &release, pin)
+            .await
+            .map_err(|e| status::store(&e))?;
         let all = self.releases(&environment).await?;
         let found = all.into_iter().find(|r| r.release == release.as_str());
-        found.map(Response::new).ok_or_else(|| Status::not_found("the release is gone"))
+        found
+            .map(Response::new)
+            .ok_or_else(|| Status::not_found("the release is gone"))
     }
 
     /// The one release on disk that `prefix` names.
@@ -69,7 +74,9 @@ impl Api {
             return Err(Status::invalid_argument(message));
         }
         let on_disk = self.on_disk(environment).await?;
-        let mut found = on_disk.into_iter().filter(|r| r.release.as_str().starts_with(prefix));
+        let mut found = on_disk
+            .into_iter()
+            .filter(|r| r.release.as_str().starts_with(prefix));
         match (found.next(), found.next()) {
             (Some(one), None) => Ok(one.release),
             (Some(_), Some(_)) => Err(Status::invalid_argument(format!(
@@ -95,8 +102,10 @@ impl Api {
         let state = store.state(name).await.map_err(|e| status::store(&e))?;
         let pinned = store.pinned(name).await.map_err(|e| status::store(&e))?;
         let pools = store.pools(name).await.map_err(|e| status::store(&e))?;
-        let newest: BTreeMap<_, _> =
-            pools.into_iter().map(|pool| (pool.release, pool.id.generation.0)).collect();
+        let newest: BTreeMap<_, _> = pools
+            .into_iter()
+            .map(|pool| (pool.release, pool.id.generation.0))
+            .collect();
         let on_disk = self.on_disk(environment).await?;
         let message = |r: OnDisk| proto::Release {
             created: r.created_ms,

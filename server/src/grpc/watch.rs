@@ -46,7 +46,10 @@ async fn send_all(
     let mut notices = engine.feed().watch();
     loop {
         let store = engine.store();
-        let entries = store.journal(&operation.id, after).await.map_err(|e| status::store(&e))?;
+        let entries = store
+            .journal(&operation.id, after)
+            .await
+            .map_err(|e| status::store(&e))?;
         for entry in &entries {
             after = entry.number;
             let mut reply = to_event(operation, entry);
@@ -94,7 +97,13 @@ async fn report(
     operation: &Operation,
 ) -> Result<stratus_proto::v1::Operation, Status> {
     let store = engine.store();
-    let found = store.operation(&operation.id).await.map_err(|e| status::store(&e))?;
-    let entries = store.journal(&operation.id, 0).await.map_err(|e| status::store(&e))?;
+    let found = store
+        .operation(&operation.id)
+        .await
+        .map_err(|e| status::store(&e))?;
+    let entries = store
+        .journal(&operation.id, 0)
+        .await
+        .map_err(|e| status::store(&e))?;
     Ok(to_operation(found.as_ref().unwrap_or(operation), &entries))
 }

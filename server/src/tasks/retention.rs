@@ -45,9 +45,18 @@ async fn round(control: &Control, environment: &Environment) -> anyhow::Result<(
     }
     let state = store.state(&environment.name).await?;
     if let Some(previous) = &state.previous
-        && state.warm_until_ms.is_some_and(|until| until <= control.machine.clock.now_ms())
+        && state
+            .warm_until_ms
+            .is_some_and(|until| until <= control.machine.clock.now_ms())
     {
-        return submit(control, environment, Kind::Retire { generation: previous.generation }).await;
+        return submit(
+            control,
+            environment,
+            Kind::Retire {
+                generation: previous.generation,
+            },
+        )
+        .await;
     }
     let on_disk = control.machine.snapshots.list(&environment.name).await?;
     let pinned = store.pinned(&environment.name).await?;
@@ -67,7 +76,8 @@ async fn submit(control: &Control, environment: &Environment, kind: Kind) -> any
     };
     match control.engine.submit(submission).await {
         // A user's operation came first, or the reason is gone: the next round looks again.
-        Ok(_) | Err(SubmitError::Held { .. } | SubmitError::Plan(_) | SubmitError::ShuttingDown) => {
+        Ok(_)
+        | Err(SubmitError::Held { .. } | SubmitError::Plan(_) | SubmitError::ShuttingDown) => {
             Ok(())
         }
         Err(error) => Err(error.into()),
