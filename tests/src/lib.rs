@@ -1,7 +1,9 @@
 //! The harness of Stratus's outer tests, as a library.
 
+pub mod contracts;
 pub mod demo;
 pub mod load;
+pub mod pools;
 pub mod program;
 pub mod scripted;
 pub mod stage;
