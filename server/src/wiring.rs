@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use stratus_core::fake::{FakeMachine, MemoryStore};
 use stratus_core::{InstallationId, Store};
 
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::doctor::Machine as Examined;
+use crate::doctor::{EngineFacts, Machine as Examined, NginxFacts};
 use crate::engine::act::Machine;
 
 /// A machine and what the doctor looks at.
@@ -41,5 +42,23 @@ pub async fn host(_: &Config, _: &InstallationId, _: Arc<dyn Store>) -> anyhow::
     Ok(fakes())
 }
 
+/// What fakes have in the engine's place.
 struct NoMachine;
-impl Examined for NoMachine {}
+
+/// Its answer to every question.
+const NOTHING: &str = "nothing is behind a demonstration";
+
+#[async_trait]
+impl Examined for NoMachine {
+    async fn engine(&self) -> Result<EngineFacts, String> {
+        Err(NOTHING.to_owned())
+    }
+
+    async fn nginx(&self) -> Result<Option<NginxFacts>, String> {
+        Err(NOTHING.to_owned())
+    }
+
+    async fn image(&self, _: &str) -> Result<Option<String>, String> {
+        Err(NOTHING.to_owned())
+    }
+}
