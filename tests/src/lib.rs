@@ -1,5 +1,8 @@
 //! The harness of Stratus's outer tests, as a library.
 
+pub mod contracts;
 pub mod demo;
+pub mod fastcgi;
 pub mod load;
+pub mod nginx;
 pub mod stage;
