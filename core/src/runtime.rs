@@ -22,7 +22,7 @@ pub trait Runtime: Send + Sync {
     /// pool is adopted, whichever operation made it.
     async fn create(&self, pool: &Pool, operation: &OperationId) -> Result<(), RuntimeError>;
 
-    /// Starts every member.
+    /// Starts every member; one that somebody removed is created again.
     async fn start(&self, pool: &Pool) -> Result<(), RuntimeError>;
 
     /// Waits until every member answers the FPM ping and `ready.path` with `ready.status`, `ready.successes` times in a

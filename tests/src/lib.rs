@@ -5,4 +5,7 @@ pub mod demo;
 pub mod fastcgi;
 pub mod load;
 pub mod nginx;
+pub mod pools;
+pub mod program;
+pub mod scripted;
 pub mod stage;

@@ -25,6 +25,9 @@ use crate::layout::Layout;
 /// How long a member that is removed may finish what it does.
 const REMOVE_GRACE: Duration = Duration::from_secs(10);
 
+/// Stands for the operation of members that were created again by a start.
+const RESTORED: &str = "restored";
+
 /// How members are run on this host.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -132,14 +135,7 @@ impl DockerRuntime {
 
     async fn start_member(&self, pool: &Pool, index: u16) -> Result<(), RuntimeError> {
         let name = self.name(&pool.id, index);
-        let facts = match self.engine.facts(&name).await {
-            Err(EngineError::NotFound { .. }) => {
-                let detail = format!("container {name} is gone; somebody else removed it");
-                return Err(RuntimeError::Refused { detail });
-            }
-            other => other?,
-        };
-        if !facts.running {
+        if !self.engine.facts(&name).await?.running {
             let (layout, id) = (self.layout.clone(), pool.id.clone());
             blocking(move || generation::remove_stale_socket(&layout, &id, index)).await?;
             self.engine.start(&name).await?;
@@ -201,6 +197,16 @@ impl Runtime for DockerRuntime {
     }
 
     async fn start(&self, pool: &Pool) -> Result<(), RuntimeError> {
+        // Somebody may have removed members of a live pool by hand; everything that made them is known.
+        for index in 0..pool.members {
+            let name = self.name(&pool.id, index);
+            if let Err(EngineError::NotFound { .. }) = self.engine.facts(&name).await {
+                tracing::warn!(container = name, "gone; creating it again");
+                let restored = RESTORED.parse().expect("it is an operation id");
+                self.create(pool, &restored).await?;
+                break;
+            }
+        }
         let starts = (0..pool.members).map(|index| self.start_member(pool, index));
         all(join_all(starts).await)
     }

@@ -45,7 +45,8 @@ pub fn page(pool: &Pool, host: &str, path: &str) -> Result<Params, InvalidPath> 
     if path.chars().any(|c| c.is_control() || c == ' ') {
         return refuse("leave out blanks and control characters");
     }
-    let is_script = file.len() > "/.php".len() && file.ends_with(".php");
+    // As nginx and FPM do it: case counts.
+    let is_script = file.strip_suffix(".php").is_some_and(|name| name.len() > 1);
     let script = if is_script {
         file.to_owned()
     } else {
