@@ -2,7 +2,9 @@
 
 pub mod contracts;
 pub mod demo;
+pub mod fastcgi;
 pub mod load;
+pub mod nginx;
 pub mod pools;
 pub mod program;
 pub mod scripted;

@@ -1,9 +1,10 @@
 //! nginx's file and folders on disk: written whole or not at all, and what a killed nginx left behind.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{
     DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _,
+    PermissionsExt as _,
 };
 use std::path::{Path, PathBuf};
 
@@ -28,34 +29,26 @@ impl Disk {
 
     /// Makes the folders that nginx needs to start.
     pub(super) fn folders(&self) -> Result<(), RouterError> {
-        let run = self.layout.nginx_run();
-        for (folder, mode) in [
-            (self.layout.environments(), 0o755),
-            (self.layout.nginx(), 0o755),
-            (self.candidate().join("run"), 0o755),
-            // Whoever may open the sockets in it may ask nginx private questions and forge records.
-            (run.clone(), 0o750),
-        ] {
-            let mut builder = DirBuilder::new();
-            let made = builder.recursive(true).mode(mode).create(&folder);
-            made.map_err(|e| failed(format!("make the folder {}", folder.display()), e))?;
-        }
-        self.give(&run).map_err(|e| {
-            let User { uid, gid } = self.user;
-            failed(
-                format!("give {} to nginx's user ({uid}:{gid})", run.display()),
-                e,
-            )
-        })
-    }
-
-    fn give(&self, run: &Path) -> io::Result<()> {
-        let now = fs::metadata(run)?;
         let User { uid, gid } = self.user;
-        if (now.uid(), now.gid()) == (uid, gid) {
-            return Ok(());
+        let (nginx, run) = (self.layout.nginx(), self.layout.nginx_run());
+        let trial = self.candidate().join("run");
+        for (folder, mode, owner) in [
+            (&self.layout.environments(), 0o755, None),
+            (&nginx, 0o750, Some((None, gid))),
+            (&self.candidate(), 0o755, None),
+            // A throw-away container's /run takes over this mode, and nobody else can look in here.
+            (&trial, 0o1777, None),
+            // Whoever may open the sockets in it may ask nginx private questions and forge records.
+            (&run, 0o750, Some((Some(uid), gid))),
+        ] {
+            make(folder, mode)
+                .map_err(|e| failed(format!("make the folder {}", folder.display()), e))?;
+            if let Some((uid, gid)) = owner {
+                give(folder, uid, gid)
+                    .map_err(|e| failed(format!("give {} to nginx's user", folder.display()), e))?;
+            }
         }
-        std::os::unix::fs::chown(run, Some(uid), Some(gid))
+        Ok(())
     }
 
     /// What nginx would read now; `None` when there is no file.
@@ -112,6 +105,26 @@ impl Disk {
         }
         Ok(())
     }
+}
+
+/// Makes a folder, or gives one that is there the mode it should have.
+fn make(folder: &Path, mode: u32) -> io::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(folder)?;
+    if fs::metadata(folder)?.mode() & 0o7777 == mode {
+        return Ok(());
+    }
+    fs::set_permissions(folder, Permissions::from_mode(mode))
+}
+
+fn give(folder: &Path, uid: Option<u32>, gid: u32) -> io::Result<()> {
+    let now = fs::metadata(folder)?;
+    if uid.is_none_or(|uid| uid == now.uid()) && gid == now.gid() {
+        return Ok(());
+    }
+    std::os::unix::fs::chown(folder, uid, Some(gid))
 }
 
 fn failed(detail: String, source: io::Error) -> RouterError {

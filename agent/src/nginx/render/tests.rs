@@ -17,7 +17,7 @@ fn settings() -> Settings {
         user: User { uid: 33, gid: 33 },
         ports: vec![80],
         workers: 2,
-        shutdown_timeout: Duration::from_secs(60),
+        shutdown_timeout: Duration::from_mins(1),
         confirm_within: Duration::from_secs(10),
         debug_header: DebugHeader::Hidden,
     }
