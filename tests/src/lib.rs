@@ -1,1 +1,3 @@
-//! core
+//! The test harness: the laws that every operation obeys, and the contracts that fakes and the real thing share.
+
+pub mod laws;
