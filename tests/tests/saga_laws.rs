@@ -58,6 +58,7 @@ laws! {
     init_of_a_new_environment: Scenario::of(sample::init());
     init_beside_a_live_pool: Scenario::of(sample::init()).after(deployed()).after([Edit]);
     init_of_an_unchanged_tree: Scenario::of(sample::init()).after(deployed());
+    init_over_a_stale_standby: Scenario::of(sample::init()).after(deployed_twice()).after([Edit, init(), Edit]);
     init_with_warm_paths: Scenario::of(sample::init()).shaped(|e| e.warm = vec!["/".to_owned(), "/a".to_owned()]);
 
     switch_for_the_first_time: Scenario::of(Kind::Switch).after([init()]);
