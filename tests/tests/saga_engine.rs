@@ -78,6 +78,30 @@ async fn cancel_says_why_it_comes_too_late() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_step_that_waits_for_its_next_try_is_not_tried_again_after_a_cancel() {
+    let (control, _) = failing(Step::Create, Fault::Transient, 1);
+    let mut notices = control.engine.feed().watch();
+    let operation = control.submit(init()).await.unwrap();
+    let failed = async {
+        while !journal(&control, &operation.id).await.contains("failed") {
+            notices.recv().await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), failed)
+        .await
+        .unwrap();
+    control.engine.cancel(&operation.id).await.unwrap();
+    assert_eq!(control.ended(&operation.id).await, Outcome::Undone);
+    let calls = control.machine.calls();
+    assert!(!calls.contains(&"create".to_owned()), "{calls:?}");
+}
+
+async fn journal(control: &Control, id: &stratus_core::OperationId) -> String {
+    let entries = control.store.journal(id, 0).await.unwrap();
+    serde_json::to_string(&entries).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_second_operation_is_refused_with_the_holder_its_step_and_its_age() {
     let (control, gate) = held_at(Step::AwaitReady);
     let first = control.submit(init()).await.unwrap();
