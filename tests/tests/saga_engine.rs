@@ -226,6 +226,17 @@ async fn a_background_operation_does_not_wait_for_a_users() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stuck_background_operation_does_not_keep_a_user_from_deploying() {
+    let (control, _) = failing(Step::Reap, Fault::Permanent, FOR_EVER);
+    control.deploy().await;
+    let stuck = control.run(reap(7)).await;
+    assert!(matches!(stuck, Outcome::Stuck { .. }), "{stuck:?}");
+    assert_eq!(control.run(init()).await, Outcome::Completed);
+    let unfinished = control.store.unfinished().await.unwrap();
+    assert!(unfinished.is_empty(), "{unfinished:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_init_leaves_no_standby_to_switch_to() {
     let (control, failing) = failing(Step::Snapshot, Fault::Permanent, 0);
     control.deploy().await;
