@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stratus_core::fault::Fault;
+use stratus_core::operation::decide::SETTLE_TRIES;
 use stratus_core::operation::plan::PlanError;
 use stratus_core::operation::{Direction, Kind, Outcome, Step};
 use stratus_core::store::Pin;
@@ -403,6 +404,43 @@ async fn a_stuck_operation_holds_its_environment_over_a_restart_until_it_is_help
         matches!(refused, Err(ControlError::NotStuck(_))),
         "{refused:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stuck_operation_can_be_helped_again_and_again() {
+    let (control, failing) = failing(Step::Drain, Fault::Permanent, FOR_EVER);
+    assert_eq!(control.run(init()).await, Outcome::Completed);
+    let switch = control.submit(Kind::Switch).await.unwrap();
+    for _ in 0..3 {
+        let stuck = control.ended(&switch.id).await;
+        assert!(matches!(stuck, Outcome::Stuck { .. }), "{stuck:?}");
+        control.engine.resume(&switch.id).await.unwrap();
+    }
+    failing.heal();
+    control.engine.stopped().await;
+    let tries = journal(&control, &switch.id)
+        .await
+        .matches("failed on purpose")
+        .count();
+    assert!(tries > SETTLE_TRIES as usize, "{tries}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_who_help_at_once_do_not_start_it_twice() {
+    let (control, failing) = failing(Step::Drain, Fault::Permanent, FOR_EVER);
+    assert_eq!(control.run(init()).await, Outcome::Completed);
+    let switch = control.submit(Kind::Switch).await.unwrap();
+    control.ended(&switch.id).await;
+    failing.heal();
+    let (one, two) = tokio::join!(
+        control.engine.resume(&switch.id),
+        control.engine.resume(&switch.id)
+    );
+    assert!(one.is_ok() || two.is_ok(), "{one:?} {two:?}");
+    assert_eq!(control.ended(&switch.id).await, Outcome::Completed);
+    control.engine.stopped().await;
+    let text = journal(&control, &switch.id).await;
+    assert_eq!(text.matches("\"completed\"").count(), 1, "{text}");
 }
 
 #[tokio::test(start_paused = true)]
