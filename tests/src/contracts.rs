@@ -1,0 +1,3 @@
+//! Contracts: one function per trait, run on the fake and on the real thing alike.
+
+pub mod store;
