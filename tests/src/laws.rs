@@ -10,6 +10,7 @@
 //! A new operation costs a line in `tests/saga_laws.rs`: a [`Scenario`] says what happened before and what is asked.
 
 pub mod bench;
+mod brittle;
 mod cancel;
 pub mod control;
 mod crash;

@@ -17,6 +17,9 @@ use stratus_server::engine::feed::Feed;
 use stratus_server::engine::journal::Journal;
 use tokio_util::sync::CancellationToken;
 
+use crate::laws::brittle::Brittle;
+use crate::laws::tap::Tap;
+
 /// Something that happened before the operation under test.
 #[derive(Debug, Clone)]
 pub enum Past {
@@ -133,6 +136,20 @@ impl Bench {
             store,
             clock: self.clock.clone(),
             routes: Arc::default(),
+        }
+    }
+
+    /// The same, with every effect on the machine behind `tap`.
+    pub(crate) fn brittle(&self, tap: &Arc<Tap>) -> Machine {
+        let brittle = Arc::new(Brittle {
+            machine: self.machine.clone(),
+            tap: tap.clone(),
+        });
+        Machine {
+            runtime: brittle.clone(),
+            router: brittle.clone(),
+            snapshots: brittle,
+            ..self.machine(tap.clone())
         }
     }
 

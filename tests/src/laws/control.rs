@@ -4,16 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stratus_core::fake::{FakeMachine, MemoryStore};
-use stratus_core::operation::{Kind, Outcome};
+use stratus_core::fault::Fault;
+use stratus_core::operation::{Direction, Kind, Outcome, Step};
 use stratus_core::store::Operation;
 use stratus_core::{Environment, EnvironmentState, OperationId, Store};
 use stratus_server::engine::Engine;
-use stratus_server::engine::act::{Actor, Machine};
+use stratus_server::engine::act::{Act, Actor, Machine};
 use stratus_server::engine::admission::{Submission, SubmitError};
 use tokio_util::sync::CancellationToken;
 
 use crate::laws::bench::HandClock;
+use crate::laws::faults::{Fail, Failing, Gate};
 use crate::laws::sample;
+use crate::laws::tap::Side;
 
 /// Longest wait for anything.
 const LIMIT: Duration = Duration::from_mins(10);
@@ -44,6 +47,34 @@ impl Control {
         let store: Arc<MemoryStore> = Arc::default();
         let clock = Arc::new(HandClock::at(1_000_000));
         Self::over(machine, store, clock, wrap)
+    }
+
+    /// An engine whose operations are held at `step`.
+    pub fn held_at(step: Step) -> (Self, Arc<Gate>) {
+        Self::keeping(|actor| Gate::at(step, actor))
+    }
+
+    /// An engine where `step` fails `times` times, before its effect.
+    pub fn failing(step: Step, fault: Fault, times: u32) -> (Self, Arc<Failing>) {
+        let fail = Fail {
+            step,
+            direction: Direction::Forward,
+            side: Side::Before,
+            fault,
+            times,
+        };
+        Self::keeping(|actor| Arc::new(Failing::new(actor, fail)))
+    }
+
+    /// An engine over what `wrap` makes of the real steps, and that.
+    fn keeping<A: Act + 'static>(wrap: impl FnOnce(Actor) -> Arc<A>) -> (Self, Arc<A>) {
+        let mut kept = None;
+        let control = Self::with(|actor| -> Actor {
+            let wrapped = wrap(actor);
+            kept = Some(wrapped.clone());
+            wrapped
+        });
+        (control, kept.expect("every engine has its steps"))
     }
 
     /// A new engine over an old world: a server that starts again.
@@ -141,6 +172,15 @@ impl Control {
         };
         let ended = tokio::time::timeout(LIMIT, ended).await;
         ended.expect("an operation ends")
+    }
+
+    /// The journal of an operation as it is stored.
+    ///
+    /// # Panics
+    /// Never.
+    pub async fn journal(&self, id: &OperationId) -> String {
+        let entries = self.store.journal(id, 0).await.expect("memory is readable");
+        serde_json::to_string(&entries).expect("events are written as JSON")
     }
 
     /// The roles of `shop`.

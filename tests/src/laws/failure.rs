@@ -10,7 +10,7 @@ use stratus_core::operation::{Direction, Outcome, Step};
 use crate::laws::Scenario;
 use crate::laws::bench::Photo;
 use crate::laws::faults::{FOR_EVER, Fail};
-use crate::laws::tap::Side;
+use crate::laws::tap::{Side, crashes};
 use crate::laws::trial::{Rig, Trial};
 
 const COMPLAINT: &str = "failure left a trace";
@@ -42,6 +42,24 @@ impl Scenario {
             }
         }
         self.failing_undos_leave_no_trace(calm.steps()).await;
+        self.half_a_step_leaves_no_trace(calm.effects(), &wanted)
+            .await;
+    }
+
+    /// Each single effect fails once, before and after it took place: wherever in a step that is.
+    async fn half_a_step_leaves_no_trace(&self, effects: u32, wanted: &Photo) {
+        for trip in crashes(effects) {
+            let trial = self.trial(&Rig::default()).await;
+            trial.trip(trip);
+            let outcome = trial.run().await;
+            let undone = trial.undone().await;
+            let expected = match outcome {
+                Outcome::Undone => (Outcome::Undone, &undone),
+                _ => (Outcome::Completed, wanted),
+            };
+            let case = format!("the effect {trip:?} failed");
+            trial.check(COMPLAINT, &case, expected, outcome).await;
+        }
     }
 
     async fn fails_before_the_pivot(&self, step: Step, side: Side, wanted: &Photo) {

@@ -1,4 +1,5 @@
-//! A store that dies at a chosen write, and can come back: the disk survives, the process does not.
+//! A store that dies at a chosen write, and can come back: the disk survives, the process does not. Effects on the
+//! machine can be counted with the writes.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -42,7 +43,7 @@ impl Side {
 pub enum Scope {
     /// The journal's.
     Journal,
-    /// Those of the steps too: roles, pools, routes.
+    /// Those of the steps too: roles, pools, routes, and every effect on the machine.
     Every,
 }
 
@@ -54,6 +55,10 @@ pub enum WriteAhead {
     /// It reaches the disk together with the result: a seeded fault.
     Withheld,
 }
+
+/// An effect on the machine failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tripped;
 
 /// A store that can die.
 pub struct Tap {
@@ -68,6 +73,9 @@ struct Desk {
     crash: Option<Crash>,
     every: bool,
     dead: bool,
+    /// Counts effects that are not the journal's; the one at which an error comes back, once.
+    effects: u32,
+    trip: Option<Crash>,
     withheld: Option<(OperationId, u64, Event)>,
 }
 
@@ -94,6 +102,16 @@ impl Tap {
             every,
             ..Desk::default()
         };
+    }
+
+    /// The process lives, and the effect at `trip`, counted from now and without the journal, fails once.
+    pub fn trip(&self, trip: Crash) {
+        self.desk().trip = Some(trip);
+    }
+
+    /// How many effects there were since the process began, the journal's writes not counted.
+    pub fn effects(&self) -> u32 {
+        self.desk().effects
     }
 
     /// How many writes there were since the process began.
@@ -128,15 +146,49 @@ impl Tap {
         }
     }
 
+    /// An effect on the machine: the process may die before or after it, or it fails.
+    pub(crate) async fn effect<T: Send, E: From<Tripped> + Send>(
+        &self,
+        effect: impl Future<Output = Result<T, E>> + Send,
+    ) -> Result<T, E> {
+        let fate = self.enter(Scope::Every).map_err(|_| Tripped)?;
+        let trips = self.trips();
+        if trips == Some(Side::Before) {
+            return Err(Tripped.into());
+        }
+        let done = effect.await?;
+        if fate == Fate::Dies {
+            self.desk().dead = true;
+        }
+        if fate == Fate::Dies || trips.is_some() {
+            return Err(Tripped.into());
+        }
+        Ok(done)
+    }
+
+    /// On which side this effect fails, if it does.
+    fn trips(&self) -> Option<Side> {
+        let mut desk = self.desk();
+        desk.effects += 1;
+        let trip = desk.trip.filter(|trip| trip.write == desk.effects);
+        trip.map(|trip| trip.side)
+    }
+
     async fn write<T: Send>(
         &self,
         of: Scope,
         write: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
         let fate = self.enter(of)?;
+        let trips = (of == Scope::Every).then(|| self.trips()).flatten();
+        if trips == Some(Side::Before) {
+            return Err(gone());
+        }
         let written = write.await?;
         if fate == Fate::Dies {
             self.desk().dead = true;
+        }
+        if fate == Fate::Dies || trips.is_some() {
             return Err(gone());
         }
         Ok(written)

@@ -61,7 +61,7 @@ impl Trial {
         bench.begin(&operation).await;
         let tap = Arc::new(Tap::new(bench.store.clone(), ahead));
         tap.start(Scope::Journal, None);
-        let machine = bench.machine(tap.clone());
+        let machine = bench.brittle(&tap);
         let mut actor: Actor = Arc::new(machine.clone());
         if seeded == Some(Seeded::PromoteNotIdempotent) {
             let store = tap.clone();
@@ -120,6 +120,16 @@ impl Trial {
     /// Writes since the process began.
     pub(crate) fn writes(&self) -> u32 {
         self.tap.writes()
+    }
+
+    /// Effects since the process began, the journal's writes not counted.
+    pub(crate) fn effects(&self) -> u32 {
+        self.tap.effects()
+    }
+
+    /// The effect at `trip` fails.
+    pub(crate) fn trip(&self, trip: Crash) {
+        self.tap.trip(trip);
     }
 
     /// Counts the writes of `scope` from now on.
