@@ -82,6 +82,35 @@ pub struct Photo {
 }
 
 impl Photo {
+    /// What must not be when no operation is under way: one sentence each.
+    pub fn wrong_at_rest(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let live = self.state.live.as_ref().map(|live| live.generation);
+        for (id, pool) in &self.world.pools {
+            if !self.state.generations().any(|known| known == id.generation) {
+                wrong.push(format!("{id} is left over"));
+            }
+            if pool.restarts != (live == Some(id.generation)) {
+                wrong.push(format!("the engine restarts {id}: {}", pool.restarts));
+            }
+        }
+        let stored: Vec<_> = self.pools.iter().map(|pool| &pool.id).collect();
+        if !self.world.pools.keys().eq(stored.iter().copied()) {
+            wrong.push(format!("the state knows {stored:?}"));
+        }
+        if !self.world.partials.is_empty() {
+            wrong.push("a copy is incomplete".to_owned());
+        }
+        let links = self.world.links.values().next();
+        if links.and_then(|links| links.live) != live {
+            wrong.push(format!("{live:?} is live, traffic goes to {links:?}"));
+        }
+        if self.world.table != self.routes {
+            wrong.push("nginx serves another table than is stored".to_owned());
+        }
+        wrong
+    }
+
     /// The same without the pool of `generation`, which was the standby.
     #[must_use]
     pub fn without_standby(mut self, generation: Generation) -> Self {

@@ -227,7 +227,10 @@ impl Trial {
     ) {
         self.check_order(case);
         assert_same(complaint, case, &expected.0, &outcome);
-        assert_same(complaint, case, expected.1, &self.photo().await);
+        let photo = self.photo().await;
+        assert_same(complaint, case, expected.1, &photo);
+        let wrong = photo.wrong_at_rest();
+        assert!(wrong.is_empty(), "not tidy: {case}: {wrong:?}");
     }
 
     /// Ends the test if anything was wrong at any time.
