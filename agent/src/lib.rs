@@ -6,5 +6,6 @@
 pub mod docker;
 pub mod fpm;
 pub mod layout;
+pub mod nginx;
 pub mod snapshots;
 pub mod tree;

@@ -35,7 +35,7 @@ pub async fn serve(
     let data_dir = DataDir::take(&config.server.data_dir)?;
     let database = config.server.data_dir.join("state.db");
     let store = Arc::new(SqliteStore::open(&database)?);
-    let wired = wiring::host(&config, data_dir.installation(), store).await?;
+    let wired = wiring::host(&config, data_dir.installation(), store, &shutdown).await?;
     run(config, file, wired, shutdown).await
 }
 

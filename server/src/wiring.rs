@@ -1,14 +1,30 @@
 //! Puts the parts together. The only file that knows which machine is behind the traits.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use stratus_agent::docker::{DockerRuntime, Engine, Network, Options};
+use stratus_agent::layout::Layout;
+use stratus_agent::nginx::{DebugHeader, NginxRouter, Settings};
+use stratus_agent::snapshots::Releases;
 use stratus_core::fake::{FakeMachine, MemoryStore};
 use stratus_core::{InstallationId, Store};
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::doctor::Machine as Examined;
 use crate::engine::act::Machine;
+
+/// Where the container engine listens, unless `DOCKER_HOST` names another unix socket.
+const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+/// How often an engine that is away is asked again at start-up.
+const ENGINE_RETRY: Duration = Duration::from_secs(1);
+/// nginx's image, where there is no container to take it from.
+const NGINX_IMAGE: &str = "stratus/nginx:stable";
+/// An old nginx worker may outlive the longest drain limit by so much.
+const SHUTDOWN_MARGIN: Duration = Duration::from_secs(30);
 
 /// A machine and what the doctor looks at.
 pub struct Wired {
@@ -36,10 +52,93 @@ pub fn fakes() -> Wired {
     }
 }
 
-/// This host: its Docker, its nginx, its disk.
-pub async fn host(_: &Config, _: &InstallationId, _: Arc<dyn Store>) -> anyhow::Result<Wired> {
-    Ok(fakes())
+/// This host: its Docker, its nginx, its disk. Waits for the engine, for nothing can be restored without it.
+///
+/// # Errors
+/// When `shutdown` comes first, or the access records cannot be received.
+pub async fn host(
+    config: &Config,
+    installation: &InstallationId,
+    store: Arc<dyn Store>,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Wired> {
+    let layout = Layout::new(&config.server.data_dir, installation.clone());
+    let engine = engine(shutdown).await?;
+    let options = Options {
+        network: Network::Installation,
+        nginx_gid: config.nginx.user.gid,
+    };
+    let router = NginxRouter::new(layout.clone(), settings(config), engine.clone());
+    let machine = Machine {
+        runtime: Arc::new(DockerRuntime::new(engine, layout.clone(), options)),
+        router: Arc::new(router),
+        snapshots: Arc::new(Releases::new(layout)),
+        traffic: Arc::new(FakeMachine::default()),
+        store,
+        clock: Arc::new(SystemClock),
+        routes: Arc::default(),
+    };
+    Ok(Wired {
+        machine,
+        examined: Arc::new(NoMachine),
+    })
+}
+
+async fn engine(shutdown: &CancellationToken) -> anyhow::Result<Engine> {
+    let host = std::env::var("DOCKER_HOST").unwrap_or_default();
+    let socket = host.strip_prefix("unix://").unwrap_or(DOCKER_SOCKET);
+    let mut told = false;
+    loop {
+        match Engine::connect(Path::new(socket)).await {
+            Ok(engine) => return Ok(engine),
+            Err(error) if !told => {
+                told = true;
+                tracing::error!(%error, "waiting for the container engine; nginx and PHP are not touched");
+            }
+            Err(_) => {}
+        }
+        tokio::select! {
+            () = tokio::time::sleep(ENGINE_RETRY) => {}
+            () = shutdown.cancelled() => anyhow::bail!("stopped while waiting for the container engine"),
+        }
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    let longest_drain = config
+        .environments
+        .iter()
+        .map(|e| e.drain)
+        .max()
+        .unwrap_or_default();
+    Settings {
+        container: config.nginx.container.clone(),
+        image: NGINX_IMAGE.to_owned(),
+        user: config.nginx.user,
+        ports: vec![80, 8080],
+        workers: std::thread::available_parallelism()
+            .map_or(1, |n| u16::try_from(n.get()).unwrap_or(u16::MAX)),
+        shutdown_timeout: longest_drain + SHUTDOWN_MARGIN,
+        confirm_within: Duration::from_secs(10),
+        debug_header: if config.nginx.debug_header {
+            DebugHeader::Shown
+        } else {
+            DebugHeader::Hidden
+        },
+    }
 }
 
 struct NoMachine;
-impl Examined for NoMachine {}
+
+#[async_trait::async_trait]
+impl Examined for NoMachine {
+    async fn engine(&self) -> Result<crate::doctor::EngineFacts, String> {
+        Err("there is no engine: everything is in memory".to_owned())
+    }
+    async fn nginx(&self) -> Result<Option<crate::doctor::NginxFacts>, String> {
+        Err("there is no nginx: everything is in memory".to_owned())
+    }
+    async fn image(&self, _: &str) -> Result<Option<String>, String> {
+        Err("there is no engine: everything is in memory".to_owned())
+    }
+}

@@ -1,3 +1,4 @@
 //! What every implementation of a trait of `core` promises: one function per trait, run on the fake and on the real one.
 
+pub mod router;
 pub mod runtime;

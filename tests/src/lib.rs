@@ -2,6 +2,10 @@
 
 pub mod contracts;
 pub mod demo;
+pub mod fastcgi;
 pub mod load;
+pub mod nginx;
 pub mod pools;
+pub mod program;
+pub mod scripted;
 pub mod stage;

@@ -111,9 +111,9 @@ impl Place {
         let output = command(program, &all)
             .env("STRATUS_DATA", &self.data())
             .env("STRATUS_CODE_ROOT", &self.code())
-            .env("STRATUS_HTTP", self.http.to_string().as_ref())
-            .env("STRATUS_NGINX_CONTAINER", self.nginx().as_ref())
-            .env("STRATUS_NETWORK", self.project.as_ref())
+            .env("STRATUS_HTTP", &self.http.to_string())
+            .env("STRATUS_NGINX_CONTAINER", &self.nginx())
+            .env("STRATUS_NETWORK", &self.project)
             .run()
             .await?;
         output.success()

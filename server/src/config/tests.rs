@@ -42,15 +42,7 @@ impl Place {
 
     fn load_bytes(&self, bytes: &[u8]) -> Result<Config, ConfigError> {
         fs::write(self.path("stratus.yaml"), bytes).unwrap();
-        self.load_file(&self.path("stratus.yaml"))
-    }
-
-    fn load_file(&self, path: &Path) -> Result<Config, ConfigError> {
-        super::load_with(path, &|name| match name {
-            "DB_PASSWORD" => Some("hunter2".into()),
-            "TWO_LINES" => Some("a\nb".into()),
-            _ => None,
-        })
+        load_file(&self.path("stratus.yaml"))
     }
 
     /// The whole message, in which `DIR` stands for the folder.
@@ -58,6 +50,14 @@ impl Place {
         let text = result.expect_err("the configuration is wrong").to_string();
         text.replace(self.dir.path().to_str().unwrap(), "DIR")
     }
+}
+
+fn load_file(path: &Path) -> Result<Config, ConfigError> {
+    super::load_with(path, &|name| match name {
+        "DB_PASSWORD" => Some("hunter2".into()),
+        "TWO_LINES" => Some("a\nb".into()),
+        _ => None,
+    })
 }
 
 /// A site of four keys and `more`, which begins in line 7, column 5.

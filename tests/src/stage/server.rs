@@ -60,6 +60,7 @@ impl Server {
     /// # Errors
     /// When the process ends before, or time is up.
     pub async fn answers(&mut self, place: &Place) -> anyhow::Result<()> {
+        let log = self.log.clone();
         let answered = async {
             loop {
                 if let Some(status) = self.child.try_wait()? {
@@ -71,7 +72,6 @@ impl Server {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        let log = self.log.clone();
         tokio::time::timeout(LIMIT, answered)
             .await
             .with_context(|| format!("stratusd does not answer; see {}", log.display()))?

@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::{Place, accepted, refused, site};
+use super::{Place, accepted, load_file, refused, site};
 use crate::config::{FILE_MAX, find};
 
 #[test]
 fn a_missing_file_is_named() {
     let place = Place::new();
-    let result = place.load_file(&place.path("none.yaml"));
+    let result = load_file(&place.path("none.yaml"));
     assert_eq!(
         place.message(result),
         "DIR/none.yaml: there is no such file; create it, or name another one with --config"
@@ -19,7 +19,7 @@ fn a_missing_file_is_named() {
 fn a_file_that_cannot_be_read_is_named_and_its_error_kept() {
     let place = Place::new();
     std::fs::write(place.path("file"), "").unwrap();
-    let error = place.load_file(&place.path("file/below")).unwrap_err();
+    let error = load_file(&place.path("file/below")).unwrap_err();
     assert_eq!(
         stratus_core::fault::chain(&error).replace(place.dir.path().to_str().unwrap(), "DIR"),
         "DIR/file/below: cannot be read; see to it that this user may read it: Not a directory (os error 20)"
@@ -40,7 +40,7 @@ fn a_folder_and_a_pipe_are_no_configuration() {
     .unwrap();
     for name in ["code", "pipe"] {
         assert_eq!(
-            place.message(place.load_file(&place.path(name))),
+            place.message(load_file(&place.path(name))),
             format!("DIR/{name}: is not a regular file; name the file itself with --config")
         );
     }

@@ -169,7 +169,7 @@ fn durations_have_a_unit_and_a_range() {
     let of = |text: &str| accepted(&site(&format!("drain: {text}"))).environments[0].drain;
     assert_eq!(of("30s"), Duration::from_secs(30));
     assert_eq!(of("1m 30s"), Duration::from_secs(90));
-    assert_eq!(of("1h"), Duration::from_secs(3600));
+    assert_eq!(of("1h"), Duration::from_hours(1));
     refused(
         &site("drain: 30"),
         &[

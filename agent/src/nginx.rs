@@ -1,0 +1,22 @@
+//! nginx: what it serves, how it is told, and what it says of its requests.
+//!
+//! **Invariant:** nginx's language is known in this folder alone.
+//!
+//! ```text
+//! RouteTable ──render──► text ──test──► rename ──SIGHUP──► confirmed by /.stratus/revision, or the old text is back
+//! Links ──flip──► live, previous: the next request goes elsewhere, nothing is reloaded
+//! ```
+
+mod apply;
+pub mod config;
+mod confirm;
+pub mod control;
+mod disk;
+pub mod flip;
+pub mod master;
+pub mod render;
+mod trial;
+pub mod version;
+
+pub use apply::NginxRouter;
+pub use render::{DebugHeader, Settings};

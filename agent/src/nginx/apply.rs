@@ -1,0 +1,336 @@
+//! Makes nginx serve a route table, provably, or leaves it as it was.
+//!
+//! ```text
+//! render ─► same text, and served? ─────────────────────────────────────────► done, nothing reloaded
+//!    └─► candidate ─► nginx -t, unprivileged ─► rename ─► SIGHUP ─► revision answers? ─► done
+//!                          └─► Refused              └─► no: old text back, SIGHUP ─► NotConfirmed
+//! ```
+//!
+//! A crash anywhere leaves an old text, or a new one that nginx does not serve yet; the next call sees the difference
+//! between the file and nginx's answer, and reloads. nginx's exit codes prove nothing and are not looked at.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use stratus_core::fault::chain;
+use stratus_core::route::{Links, RouteTable};
+use stratus_core::router::{Loaded, Router, RouterError};
+use stratus_core::{EnvironmentName, Generation};
+use tokio::sync::Mutex;
+
+use super::confirm::Confirm;
+use super::control::Control;
+use super::disk::Disk;
+use super::flip;
+use super::master::{Container, Master, State};
+use super::render::{RenderError, Settings, render, revision};
+use super::trial::{Trial, Trials};
+use crate::docker::Engine;
+use crate::layout::Layout;
+
+/// Generations of old workers that may be over their last requests when nginx is reloaded.
+const OLD_GENERATIONS_MAX: usize = 3;
+
+/// nginx on this host.
+pub struct NginxRouter {
+    layout: Layout,
+    settings: Settings,
+    master: Arc<dyn Master>,
+    disk: Disk,
+    control: Control,
+    /// Held over a whole `load`: two would confirm each other's revision.
+    turn: Mutex<Trials>,
+}
+
+impl NginxRouter {
+    /// The nginx of `settings.container`.
+    pub fn new(layout: Layout, settings: Settings, engine: Engine) -> Self {
+        let (name, folder) = (&settings.container, layout.nginx());
+        let master = Container::new(engine, name, layout.installation(), folder);
+        Self::with_master(layout, settings, Arc::new(master))
+    }
+
+    /// The nginx behind `master`.
+    pub fn with_master(layout: Layout, settings: Settings, master: Arc<dyn Master>) -> Self {
+        Self {
+            disk: Disk::new(layout.clone(), settings.user),
+            control: Control::new(layout.control_socket()),
+            turn: Mutex::default(),
+            layout,
+            settings,
+            master,
+        }
+    }
+
+    /// Writes what nginx needs to start with `table`: its folders and its file. Touches nothing where nginx answers.
+    ///
+    /// # Errors
+    /// As [`Router::load`], but a container that is not there is none.
+    pub async fn prepare(&self, table: &RouteTable) -> Result<(), RouterError> {
+        let mut trials = self.turn.lock().await;
+        self.disk.folders()?;
+        match self.control.revision().await {
+            Err(e) if nobody_listens(&e) => {
+                let state = self.master.state().await?;
+                self.write_for_start(table, &state, &mut trials).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts the text for `table` in place for an nginx that does not listen.
+    async fn write_for_start(
+        &self,
+        table: &RouteTable,
+        state: &State,
+        trials: &mut Trials,
+    ) -> Result<(), RouterError> {
+        // Between binding and listening nginx refuses, too: only a lasting refusal means that nobody is there.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        if self
+            .control
+            .revision()
+            .await
+            .is_err_and(|e| nobody_listens(&e))
+        {
+            self.disk.clear_leftovers()?;
+        }
+        let on_disk = self.disk.read()?;
+        let number = on_disk.as_deref().and_then(revision).unwrap_or(0);
+        if number > 0 && on_disk == Some(self.render(table, number)?) {
+            return Ok(());
+        }
+        self.disk
+            .write_candidate(&self.render(table, number + 1)?)?;
+        let image = match state {
+            State::Missing => &self.settings.image,
+            State::Stopped { image } | State::Running { image } => image,
+        };
+        let candidate = self.disk.candidate();
+        match trials.run(self.master.as_ref(), image, &candidate).await {
+            Err(Trial::NoImage) => {
+                tracing::warn!(
+                    image,
+                    "nginx's image is not on this engine: its file is not tested"
+                );
+            }
+            Err(Trial::Failed(error)) => return Err(error),
+            Ok(()) => {}
+        }
+        self.disk.commit()
+    }
+
+    async fn load_running(
+        &self,
+        table: &RouteTable,
+        image: &str,
+        served: u64,
+        trials: &mut Trials,
+    ) -> Result<Loaded, RouterError> {
+        let before = self.disk.read()?;
+        let number = before.as_deref().and_then(revision);
+        let same = match number {
+            Some(number) => before == Some(self.render(table, number)?),
+            None => false,
+        };
+        if let (true, Some(revision)) = (same, number) {
+            if served == revision {
+                return Ok(Loaded {
+                    revision,
+                    reloaded: false,
+                });
+            }
+            // A process before this one stopped between its rename and its reload.
+            self.reload(revision).await?;
+            return Ok(Loaded {
+                revision,
+                reloaded: true,
+            });
+        }
+        let next = number.unwrap_or(0).max(served) + 1;
+        self.disk.write_candidate(&self.render(table, next)?)?;
+        let candidate = self.disk.candidate();
+        trials.run(self.master.as_ref(), image, &candidate).await?;
+        self.disk.commit()?;
+        if let Err(error) = self.reload(next).await {
+            return Err(self.put_back(before, error).await);
+        }
+        Ok(Loaded {
+            revision: next,
+            reloaded: true,
+        })
+    }
+
+    /// Tells nginx to read its file, and waits until `revision` answers everywhere.
+    async fn reload(&self, revision: u64) -> Result<(), RouterError> {
+        let leaving = self.master.workers().await?.leaving;
+        if leaving > OLD_GENERATIONS_MAX * usize::from(self.settings.workers) {
+            return Err(RouterError::Unavailable {
+                detail: format!(
+                    "{leaving} workers of earlier reloads are still over their last requests"
+                ),
+            });
+        }
+        self.master.reload().await?;
+        self.confirming().revision(revision).await
+    }
+
+    /// Puts the text of before back in place and makes nginx serve it; answers `why` with what came of it.
+    async fn put_back(&self, before: Option<String>, why: RouterError) -> RouterError {
+        let words = self.last_words().await;
+        let restored = async {
+            let Some(text) = before else {
+                return Ok(());
+            };
+            self.disk.write_candidate(&text)?;
+            self.disk.commit()?;
+            match revision(&text) {
+                Some(number) => self.reload(number).await,
+                None => Ok(self.master.reload().await?),
+            }
+        };
+        let came_back = match restored.await {
+            Ok(()) => "the old configuration is back".to_owned(),
+            Err(error) => format!(
+                "putting the old configuration back failed, too: {}",
+                chain(&error)
+            ),
+        };
+        match why {
+            RouterError::NotConfirmed { detail } => RouterError::NotConfirmed {
+                detail: format!("{detail}; {came_back}{words}"),
+            },
+            RouterError::Unavailable { detail } => RouterError::Unavailable {
+                detail: format!("{detail}; {came_back}"),
+            },
+            other => other,
+        }
+    }
+
+    /// What nginx complained of last.
+    async fn last_words(&self) -> String {
+        let log = self.master.log_tail().await.unwrap_or_default();
+        let grave = |line: &&str| {
+            ["[emerg]", "[alert]", "[crit]"]
+                .iter()
+                .any(|l| line.contains(l))
+        };
+        let lines: Vec<&str> = log.lines().filter(grave).collect();
+        match lines.last() {
+            Some(_) => format!(
+                "; nginx wrote: {}",
+                lines[lines.len().saturating_sub(3)..].join(" | ")
+            ),
+            None => String::new(),
+        }
+    }
+
+    fn render(&self, table: &RouteTable, revision: u64) -> Result<String, RouterError> {
+        render(table, revision, &self.settings, &self.layout).map_err(|error: RenderError| {
+            RouterError::Refused {
+                detail: error.to_string(),
+            }
+        })
+    }
+
+    fn confirming(&self) -> Confirm<'_> {
+        Confirm {
+            control: &self.control,
+            master: self.master.as_ref(),
+            settings: &self.settings,
+        }
+    }
+
+    /// Says how nginx is started.
+    fn how_to_start(&self, state: &State) -> RouterError {
+        let name = &self.settings.container;
+        let socket = self.control.socket().display();
+        let detail = match state {
+            State::Missing => format!(
+                "there is no container {name:?}; its configuration is written, start it with the compose stack (compose/single.yaml)"
+            ),
+            State::Stopped { .. } => format!(
+                "the container {name:?} is stopped; its configuration is written, start it with `docker start {name}`"
+            ),
+            State::Running { .. } => format!(
+                "the container {name:?} runs, but nobody listens at {socket}; see `docker logs {name}`, then `docker restart {name}`"
+            ),
+        };
+        RouterError::Unavailable { detail }
+    }
+}
+
+#[async_trait]
+impl Router for NginxRouter {
+    async fn load(&self, table: &RouteTable) -> Result<Loaded, RouterError> {
+        let mut trials = self.turn.lock().await;
+        self.disk.folders()?;
+        let state = self.master.state().await?;
+        match (self.control.revision().await, &state) {
+            (Ok(served), State::Running { image }) => {
+                self.load_running(table, image, served, &mut trials).await
+            }
+            (Ok(_), _) => Err(RouterError::Unavailable {
+                detail: format!(
+                    "something answers at {} while the container {:?} does not run; stop it first",
+                    self.control.socket().display(),
+                    self.settings.container
+                ),
+            }),
+            (Err(e), _) if nobody_listens(&e) => {
+                self.write_for_start(table, &state, &mut trials).await?;
+                Err(self.how_to_start(&state))
+            }
+            (Err(e), _) => Err(RouterError::Unavailable {
+                detail: format!("ask {}: {e}", self.control.socket().display()),
+            }),
+        }
+    }
+
+    async fn settle(&self) -> Result<(), RouterError> {
+        self.confirming().settled().await
+    }
+
+    async fn flip(&self, environment: &EnvironmentName, links: Links) -> Result<(), RouterError> {
+        let (layout, environment) = (self.layout.clone(), environment.clone());
+        off_the_loop(move || flip::flip(&layout, &environment, links)).await
+    }
+
+    async fn links(&self, environment: &EnvironmentName) -> Result<Links, RouterError> {
+        let (layout, environment) = (self.layout.clone(), environment.clone());
+        off_the_loop(move || flip::links(&layout, &environment)).await
+    }
+
+    async fn confirm(
+        &self,
+        environment: &EnvironmentName,
+        generation: Generation,
+        members: u16,
+    ) -> Result<(), RouterError> {
+        self.confirming()
+            .pool(environment, generation, members)
+            .await
+    }
+}
+
+fn nobody_listens(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+    )
+}
+
+async fn off_the_loop<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RouterError> + Send + 'static,
+) -> Result<T, RouterError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|ended| {
+            Err(RouterError::Io {
+                detail: "work on nginx's files ended early".to_owned(),
+                source: io::Error::other(ended),
+            })
+        })
+}

@@ -1,0 +1,332 @@
+//! nginx's language: a typed tree of directives and its printer.
+//!
+//! Text reaches a file of nginx's only through [`Arg`], whose constructors are total: what nginx's quoting can carry is
+//! quoted, the rest is an error. A variable is its own kind of part, so that a `$` in a path never becomes one.
+//! Source: `ngx_conf_read_token` in `src/core/ngx_conf_file.c`, nginx 1.30.
+
+use std::fmt::{self, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+#[cfg(test)]
+mod parse;
+
+/// Text that no quoting of nginx's can carry.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} cannot stand in nginx's configuration: {rule}")]
+pub struct Unprintable {
+    /// What was given.
+    pub text: String,
+    /// What is wrong with it.
+    pub rule: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    /// Characters that mean themselves.
+    Text(String),
+    /// A variable, by its name.
+    Variable(&'static str),
+}
+
+/// One argument of a directive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arg(Vec<Part>);
+
+impl Arg {
+    /// A word of nginx's own language, or a text of ours.
+    ///
+    /// # Panics
+    /// When the program's own text holds a control character or a `$`.
+    pub fn word(text: &'static str) -> Self {
+        Self::text(text).expect("a word of the program's own is printable")
+    }
+
+    /// Any text that means itself.
+    ///
+    /// # Errors
+    /// Control characters, and `$`: nginx has no escape for it where variables are read.
+    pub fn text(text: &str) -> Result<Self, Unprintable> {
+        let refuse = |rule| {
+            Err(Unprintable {
+                text: text.to_owned(),
+                rule,
+            })
+        };
+        if text.chars().any(char::is_control) {
+            return refuse("it holds a control character");
+        }
+        if text.contains('$') {
+            return refuse("nginx would read its `$` as a variable");
+        }
+        Ok(Self(vec![Part::Text(text.to_owned())]))
+    }
+
+    /// An absolute path.
+    ///
+    /// # Errors
+    /// Paths that are relative, not UTF-8, or not printable.
+    pub fn path(path: &Path) -> Result<Self, Unprintable> {
+        let refuse = |rule| {
+            Err(Unprintable {
+                text: path.to_string_lossy().into_owned(),
+                rule,
+            })
+        };
+        match path.to_str() {
+            None => refuse("the path is not UTF-8"),
+            Some(_) if !path.is_absolute() => refuse("the path is not absolute"),
+            Some(text) => Self::text(text),
+        }
+    }
+
+    /// A server name: lower case letters, digits, hyphens and dots, with an optional leading `*.`.
+    ///
+    /// # Errors
+    /// Everything else.
+    pub fn host(host: &str) -> Result<Self, Unprintable> {
+        let name = host.strip_prefix("*.").unwrap_or(host);
+        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b);
+        let shaped = !name.is_empty() && name.len() <= 253 && !name.starts_with('.');
+        if shaped && name.bytes().all(allowed) {
+            Self::text(host)
+        } else {
+            Err(Unprintable {
+                text: host.to_owned(),
+                rule: "a host name has lower case letters, digits, hyphens and dots, and may begin with `*.`",
+            })
+        }
+    }
+
+    /// A variable of nginx's.
+    pub fn var(name: &'static str) -> Self {
+        Self(vec![Part::Variable(name)])
+    }
+
+    /// A regular expression of the program's own. A `$` in it is an anchor.
+    pub fn pattern(expression: &'static str) -> Self {
+        Self(vec![Part::Text(expression.to_owned())])
+    }
+
+    /// A number.
+    pub fn number(number: impl Into<u64>) -> Self {
+        let number: u64 = number.into();
+        Self(vec![Part::Text(number.to_string())])
+    }
+
+    /// A time, in whole seconds, rounded up.
+    pub fn seconds(time: Duration) -> Self {
+        let whole = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+        Self(vec![Part::Text(format!("{whole}s"))])
+    }
+
+    /// This argument with `next` directly behind it.
+    #[must_use]
+    pub fn then(mut self, next: Self) -> Self {
+        self.0.extend(next.0);
+        self
+    }
+}
+
+impl From<&'static str> for Arg {
+    fn from(word: &'static str) -> Self {
+        Self::word(word)
+    }
+}
+
+/// A directive: a name, arguments, and a block where it has one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directive {
+    name: Arg,
+    args: Vec<Arg>,
+    block: Option<Vec<Directive>>,
+}
+
+impl Directive {
+    /// A directive that ends with a semicolon.
+    pub fn line(name: impl Into<Arg>, args: impl IntoIterator<Item = Arg>) -> Self {
+        Self {
+            name: name.into(),
+            args: args.into_iter().collect(),
+            block: None,
+        }
+    }
+
+    /// A directive whose arguments are all words of the program's own.
+    pub fn words(name: &'static str, args: &[&'static str]) -> Self {
+        Self::line(name, args.iter().map(|arg| Arg::word(arg)))
+    }
+
+    /// A directive with a block.
+    pub fn block(
+        name: &'static str,
+        args: impl IntoIterator<Item = Arg>,
+        block: Vec<Directive>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            args: args.into_iter().collect(),
+            block: Some(block),
+        }
+    }
+}
+
+/// Prints directives, one a line.
+pub fn print(directives: &[Directive]) -> String {
+    let mut text = String::new();
+    for directive in directives {
+        print_into(&mut text, directive, 0);
+    }
+    text
+}
+
+fn print_into(text: &mut String, directive: &Directive, depth: usize) {
+    let Directive { name, args, block } = directive;
+    let indent = "    ".repeat(depth);
+    write!(text, "{indent}{name}").expect("writing to a string does not fail");
+    for arg in args {
+        write!(text, " {arg}").expect("writing to a string does not fail");
+    }
+    match block {
+        None => text.push_str(";\n"),
+        Some(block) => {
+            text.push_str(" {\n");
+            for inner in block {
+                print_into(text, inner, depth + 1);
+            }
+            text.push_str(&indent);
+            text.push_str("}\n");
+        }
+    }
+}
+
+impl fmt::Display for Arg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Alone, a variable is `$name`: some directives (`map`) know no other form. Joined, it is `${name}`.
+        if let [Part::Variable(name)] = self.0.as_slice() {
+            return write!(f, "${name}");
+        }
+        let mut raw = String::new();
+        for part in &self.0 {
+            match part {
+                Part::Text(text) => raw.push_str(text),
+                Part::Variable(name) => {
+                    write!(raw, "${{{name}}}")?;
+                }
+            }
+        }
+        if !raw.is_empty() && raw.bytes().all(is_plain) {
+            return f.write_str(&raw);
+        }
+        f.write_char('"')?;
+        for c in raw.chars() {
+            if matches!(c, '"' | '\\') {
+                f.write_char('\\')?;
+            }
+            f.write_char(c)?;
+        }
+        f.write_char('"')
+    }
+}
+
+/// Bytes that need no quotes.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_./:=@%,+~^*!-".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::parse::{Node, parse};
+    use super::*;
+
+    /// What nginx reads back: names and arguments as it hands them to a directive.
+    fn seen(directives: &[Directive]) -> Vec<Node> {
+        let token = |arg: &Arg| match arg.0.as_slice() {
+            [Part::Variable(name)] => format!("${name}"),
+            parts => parts
+                .iter()
+                .map(|part| match part {
+                    Part::Text(text) => text.clone(),
+                    Part::Variable(name) => format!("${{{name}}}"),
+                })
+                .collect(),
+        };
+        directives
+            .iter()
+            .map(|d| Node {
+                words: std::iter::once(&d.name).chain(&d.args).map(token).collect(),
+                block: d.block.as_deref().map(seen),
+            })
+            .collect()
+    }
+
+    fn args() -> impl Strategy<Value = Arg> {
+        let text = any::<String>().prop_filter_map("printable", |text| Arg::text(&text).ok());
+        let part = prop_oneof![
+            4 => text,
+            1 => "[ {};\"'\\\\#a/]{0,8}".prop_filter_map("printable", |t| Arg::text(&t).ok()),
+            1 => Just(Arg::var("uri")),
+            1 => any::<u64>().prop_map(Arg::number),
+            1 => Just(Arg::pattern(r"\.php$")),
+        ];
+        prop::collection::vec(part, 1..4)
+            .prop_map(|parts| parts.into_iter().reduce(Arg::then).expect("at least one"))
+    }
+
+    fn directives() -> impl Strategy<Value = Vec<Directive>> {
+        let line =
+            prop::collection::vec(args(), 0..4).prop_map(|args| Directive::line("line", args));
+        let one = line.prop_recursive(3, 24, 4, |inner| {
+            (
+                prop::collection::vec(args(), 0..3),
+                prop::collection::vec(inner, 0..4),
+            )
+                .prop_map(|(args, block)| Directive::block("block", args, block))
+        });
+        prop::collection::vec(one, 0..6)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_is_read_back_the_same(tree in directives()) {
+            prop_assert_eq!(parse(&print(&tree)).expect("it parses"), seen(&tree));
+        }
+
+        #[test]
+        fn a_text_is_refused_or_stays_one_argument(text in any::<String>()) {
+            if let Ok(arg) = Arg::text(&text) {
+                let read = parse(&print(&[Directive::line("d", [arg])])).expect("it parses");
+                prop_assert_eq!(read.len(), 1);
+                prop_assert_eq!(&read[0].words, &["d".to_owned(), text]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_dollar_a_newline_and_a_nul_are_refused() {
+        for bad in ["a$b", "a\nb", "a\0b", "\u{7f}"] {
+            assert!(Arg::text(bad).is_err(), "{bad:?}");
+        }
+        assert!(Arg::path(Path::new("relative")).is_err());
+    }
+
+    #[test]
+    fn only_host_names_are_server_names() {
+        for good in ["a", "shop.example.test", "*.example.test", "xn--4ca.test"] {
+            assert!(Arg::host(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "", "*", "*.", ".a", "~^x", "A", "a b", "a;b", "_", "a*", "ä",
+        ] {
+            assert!(Arg::host(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_variable_is_braced_where_text_follows() {
+        assert_eq!(Arg::var("uri").to_string(), "$uri");
+        assert_eq!(Arg::var("uri").then("/".into()).to_string(), "\"${uri}/\"");
+    }
+}

@@ -1,0 +1,132 @@
+//! nginx's file and folders on disk: written whole or not at all, and what a killed nginx left behind.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _,
+    PermissionsExt as _,
+};
+use std::path::{Path, PathBuf};
+
+use stratus_core::environment::User;
+use stratus_core::router::RouterError;
+
+use super::flip::sync_folder;
+use crate::layout::Layout;
+
+/// nginx's folder.
+#[derive(Debug, Clone)]
+pub(super) struct Disk {
+    layout: Layout,
+    user: User,
+}
+
+impl Disk {
+    /// The folder of `layout`, whose `run` belongs to `user`.
+    pub(super) fn new(layout: Layout, user: User) -> Self {
+        Self { layout, user }
+    }
+
+    /// Makes the folders that nginx needs to start.
+    pub(super) fn folders(&self) -> Result<(), RouterError> {
+        let User { uid, gid } = self.user;
+        let (nginx, run) = (self.layout.nginx(), self.layout.nginx_run());
+        let trial = self.candidate().join("run");
+        for (folder, mode, owner) in [
+            (&self.layout.environments(), 0o755, None),
+            (&nginx, 0o750, Some((None, gid))),
+            (&self.candidate(), 0o755, None),
+            // A throw-away container's /run takes over this mode, and nobody else can look in here.
+            (&trial, 0o1777, None),
+            // Whoever may open the sockets in it may ask nginx private questions and forge records.
+            (&run, 0o750, Some((Some(uid), gid))),
+        ] {
+            make(folder, mode)
+                .map_err(|e| failed(format!("make the folder {}", folder.display()), e))?;
+            if let Some((uid, gid)) = owner {
+                give(folder, uid, gid)
+                    .map_err(|e| failed(format!("give {} to nginx's user", folder.display()), e))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What nginx would read now; `None` when there is no file.
+    pub(super) fn read(&self) -> Result<Option<String>, RouterError> {
+        let file = self.layout.nginx_configuration();
+        match fs::read(&file) {
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(failed(format!("read {}", file.display()), e)),
+        }
+    }
+
+    /// The folder of a text that is not in place yet.
+    pub(super) fn candidate(&self) -> PathBuf {
+        self.layout.nginx().join("candidate")
+    }
+
+    /// Writes a text that is not in place yet; durable when it returns.
+    pub(super) fn write_candidate(&self, text: &str) -> Result<(), RouterError> {
+        let file = self.candidate().join("nginx.conf");
+        let write = || {
+            let mut options = OpenOptions::new();
+            let mut out: File = options
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o644)
+                .open(&file)?;
+            out.write_all(text.as_bytes())?;
+            out.sync_all()
+        };
+        write().map_err(|e| failed(format!("write {}", file.display()), e))
+    }
+
+    /// Puts the candidate in place; durable when it returns.
+    pub(super) fn commit(&self) -> Result<(), RouterError> {
+        let (from, to) = (
+            self.candidate().join("nginx.conf"),
+            self.layout.nginx_configuration(),
+        );
+        fs::rename(&from, &to)
+            .and_then(|()| sync_folder(&self.layout.nginx()))
+            .map_err(|e| failed(format!("put {} in place", to.display()), e))
+    }
+
+    /// Removes what a killed nginx left behind: it refuses to bind a socket that exists, and would not start.
+    /// Only for an nginx that does not listen.
+    pub(super) fn clear_leftovers(&self) -> Result<(), RouterError> {
+        let socket = self.layout.control_socket();
+        let is_socket = fs::symlink_metadata(&socket).is_ok_and(|m| m.file_type().is_socket());
+        if is_socket {
+            fs::remove_file(&socket)
+                .map_err(|e| failed(format!("remove the stale {}", socket.display()), e))?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a folder, or gives one that is there the mode it should have.
+fn make(folder: &Path, mode: u32) -> io::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(folder)?;
+    if fs::metadata(folder)?.mode() & 0o7777 == mode {
+        return Ok(());
+    }
+    fs::set_permissions(folder, Permissions::from_mode(mode))
+}
+
+fn give(folder: &Path, uid: Option<u32>, gid: u32) -> io::Result<()> {
+    let now = fs::metadata(folder)?;
+    if uid.is_none_or(|uid| uid == now.uid()) && gid == now.gid() {
+        return Ok(());
+    }
+    std::os::unix::fs::chown(folder, uid, Some(gid))
+}
+
+fn failed(detail: String, source: io::Error) -> RouterError {
+    RouterError::Io { detail, source }
+}

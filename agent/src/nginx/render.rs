@@ -1,0 +1,329 @@
+//! The whole text that nginx reads, from the whole state: one file, no include.
+//!
+//! Every line that answers a failure seen in practice says which. The sites are in `render/site.rs`, the private
+//! server is in `render/control.rs`.
+
+mod control;
+mod fastcgi;
+mod mime;
+mod place;
+mod site;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use stratus_core::environment::User;
+use stratus_core::route::{RouteTable, Site};
+
+use super::config::{Arg, Directive, Unprintable, print};
+use crate::layout::Layout;
+
+/// First line of every file that we write.
+const BANNER: &str =
+    "# Written by Stratus from its whole state. Do not edit: the next change replaces it.";
+/// Begins the line that carries the revision.
+const REVISION: &str = "# revision ";
+/// Begins the line that carries the digest of what follows.
+const DIGEST: &str = "# digest ";
+/// Connections of one worker; a request for PHP takes two.
+const CONNECTIONS: u32 = 16_384;
+
+/// How nginx runs on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Name of its container.
+    pub container: String,
+    /// Image for the test where there is no container yet to take it from.
+    pub image: String,
+    /// Who its processes run as.
+    pub user: User,
+    /// Ports it listens on in its container.
+    pub ports: Vec<u16>,
+    /// Its worker processes: a number and not `auto`, so that it can be told when all old ones are gone.
+    pub workers: u16,
+    /// How long an old worker may take over its last requests; longer than any drain limit.
+    pub shutdown_timeout: Duration,
+    /// How long nginx, or a pool behind it, may take to answer as it should.
+    pub confirm_within: Duration,
+    /// Whether visitors see which generation answered.
+    pub debug_header: DebugHeader,
+}
+
+/// Whether `X-Stratus-Generation` reaches visitors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DebugHeader {
+    /// It does.
+    Shown,
+    /// nginx takes it off.
+    Hidden,
+}
+
+/// A route table that cannot be written in nginx's language.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    /// A value holds what nginx cannot be given.
+    #[error("{whose}: {error}")]
+    Value {
+        /// Which environment or setting.
+        whose: String,
+        /// What is wrong.
+        error: Unprintable,
+    },
+    /// A site that cannot be served as it is described.
+    #[error("environment {environment}: {detail}")]
+    Site {
+        /// Which.
+        environment: String,
+        /// What is wrong and what to do.
+        detail: String,
+    },
+}
+
+/// The text for `table`, numbered `revision`.
+pub fn render(
+    table: &RouteTable,
+    revision: u64,
+    settings: &Settings,
+    layout: &Layout,
+) -> Result<String, RenderError> {
+    check_hosts(table)?;
+    let installation = |error| RenderError::Value {
+        whose: "the installation".to_owned(),
+        error,
+    };
+    let mut http = base(settings, layout).map_err(installation)?;
+    http.extend(records(table, layout).map_err(installation)?);
+    for site in &table.sites {
+        http.extend(site::upstream(site, layout).map_err(|e| value(site, e))?);
+    }
+    http.push(control::server(table, revision, layout).map_err(installation)?);
+    for (index, site) in table.sites.iter().enumerate() {
+        let listens = listens(
+            settings,
+            if index == 0 {
+                Rank::First
+            } else {
+                Rank::Further
+            },
+        );
+        http.push(site::server(site, listens, layout)?);
+    }
+    if table.sites.is_empty() {
+        http.push(site::nothing(listens(settings, Rank::First)));
+    }
+    let mut all = process(settings);
+    all.push(Directive::block("http", [], http));
+    let body = print(&all);
+    let digest = blake3::hash(body.as_bytes()).to_hex();
+    Ok(format!(
+        "{BANNER}\n{REVISION}{revision}\n{DIGEST}{digest}\n\n{body}"
+    ))
+}
+
+/// The revision that a text of ours carries; `None` for a text that is not ours.
+pub fn revision(text: &str) -> Option<u64> {
+    let mut lines = text.lines();
+    (lines.next()? == BANNER).then_some(())?;
+    lines.next()?.strip_prefix(REVISION)?.parse().ok()
+}
+
+fn value(site: &Site, error: Unprintable) -> RenderError {
+    RenderError::Value {
+        whose: format!("environment {}", site.environment),
+        error,
+    }
+}
+
+/// nginx only warns of a name that two servers claim, and serves one of them.
+fn check_hosts(table: &RouteTable) -> Result<(), RenderError> {
+    let mut taken = BTreeSet::new();
+    for site in &table.sites {
+        let refuse = |detail| {
+            let environment = site.environment.to_string();
+            Err(RenderError::Site {
+                environment,
+                detail,
+            })
+        };
+        if site.hosts.is_empty() {
+            return refuse("it has no host name; give it at least one in `hosts`".to_owned());
+        }
+        for host in &site.hosts {
+            if !taken.insert(host) {
+                return refuse(format!(
+                    "the host name {host:?} is given twice; take one away"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn process(settings: &Settings) -> Vec<Directive> {
+    vec![
+        Directive::words("pid", &["/tmp/nginx.pid"]),
+        Directive::words("error_log", &["stderr", "warn"]),
+        Directive::line("worker_processes", [Arg::number(settings.workers)]),
+        Directive::line("worker_rlimit_nofile", [Arg::number(4 * CONNECTIONS)]),
+        // An old worker never ends while a WebSocket lives.
+        Directive::line(
+            "worker_shutdown_timeout",
+            [Arg::seconds(settings.shutdown_timeout)],
+        ),
+        Directive::block(
+            "events",
+            [],
+            vec![Directive::line(
+                "worker_connections",
+                [Arg::number(CONNECTIONS)],
+            )],
+        ),
+    ]
+}
+
+fn base(settings: &Settings, layout: &Layout) -> Result<Vec<Directive>, Unprintable> {
+    let run = layout.nginx_run();
+    let mut http = vec![
+        Directive::block("types", [], mime::types()),
+        Directive::words("default_type", &["application/octet-stream"]),
+        Directive::words("server_tokens", &["off"]),
+        Directive::words("sendfile", &["on"]),
+        Directive::words("tcp_nopush", &["on"]),
+        // nginx does not know the port that visitors use.
+        Directive::words("absolute_redirect", &["off"]),
+        // Without it a reload loses requests of clients that keep their connection: 520 in 20 reloads.
+        Directive::words("keepalive_min_timeout", &["2s"]),
+        Directive::words("keepalive_timeout", &["65s"]),
+        Directive::words("reset_timedout_connection", &["off"]),
+        // On, it serves files of the old generation for seconds after the flip.
+        Directive::words("open_file_cache", &["off"]),
+        Directive::words("large_client_header_buffers", &["8", "16k"]),
+        Directive::words("server_names_hash_bucket_size", &["512"]),
+        Directive::words("server_names_hash_max_size", &["4096"]),
+        Directive::words("map_hash_bucket_size", &["512"]),
+        Directive::words("map_hash_max_size", &["4096"]),
+        // On disk: uploads and long answers in the container's /tmp would be memory.
+        Directive::line("client_body_temp_path", [Arg::path(&run.join("body"))?]),
+        Directive::line("fastcgi_temp_path", [Arg::path(&run.join("fastcgi"))?]),
+        Directive::words("proxy_temp_path", &["/tmp/proxy"]),
+        Directive::words("scgi_temp_path", &["/tmp/scgi"]),
+        Directive::words("uwsgi_temp_path", &["/tmp/uwsgi"]),
+    ];
+    http.extend(fastcgi::transport());
+    if settings.debug_header == DebugHeader::Hidden {
+        let header = Arg::word(stratus_core::pool::GENERATION_HEADER);
+        http.push(Directive::line("fastcgi_hide_header", [header]));
+    }
+    Ok(http)
+}
+
+/// One access record a request. They say nothing of what was asked for: no path, no query, no address.
+fn records(table: &RouteTable, layout: &Layout) -> Result<Vec<Directive>, Unprintable> {
+    let mut names = vec![Directive::words("default", &[""])];
+    for site in &table.sites {
+        // `$server_name` is the first name of the server, whatever the visitor asked for, in every phase.
+        if let Some(host) = site.hosts.first() {
+            let environment = Arg::text(site.environment.as_str())?;
+            names.push(Directive::line(map_key(host)?, [environment]));
+        }
+    }
+    let map = [Arg::var("server_name"), Arg::var("stratus_environment")];
+    Ok(vec![
+        Directive::block("map", map, names),
+        Directive::line("log_format", record_format()),
+        Directive::line("log_format", mark_format()),
+        Directive::line(
+            "access_log",
+            [record_target(layout)?, Arg::word("stratus_record")],
+        ),
+    ])
+}
+
+/// A server name as a key of `map`, where a few words have a meaning.
+fn map_key(host: &str) -> Result<Arg, Unprintable> {
+    let name = Arg::host(host)?;
+    let special = ["default", "hostnames", "include", "volatile"].contains(&host);
+    Ok(if special {
+        Arg::word("\\").then(name)
+    } else {
+        name
+    })
+}
+
+/// Where nginx sends its records.
+fn record_target(layout: &Layout) -> Result<Arg, Unprintable> {
+    let socket = layout.access_socket();
+    if socket.as_os_str().as_encoded_bytes().contains(&b',') {
+        return Err(Unprintable {
+            text: socket.to_string_lossy().into_owned(),
+            rule: "nginx ends the address of a syslog server at a comma",
+        });
+    }
+    Ok(Arg::word("syslog:server=unix:")
+        .then(Arg::path(&socket)?)
+        .then(Arg::word(",nohostname,tag=stratus")))
+}
+
+/// The fields of `nginx::access::Record`, all as text: nginx writes `009` for a status of HTTP/0.9.
+fn record_format() -> Vec<Arg> {
+    let fields: &[(&'static str, &'static str)] = &[
+        ("environment", "stratus_environment"),
+        ("status", "status"),
+        ("upstream_status", "upstream_status"),
+        ("generation", "upstream_http_x_stratus_generation"),
+        ("completion", "request_completion"),
+        ("connection", "connection"),
+        ("connection_requests", "connection_requests"),
+        ("header_time", "upstream_header_time"),
+        ("length", "upstream_http_content_length"),
+        ("sent", "body_bytes_sent"),
+        ("request_time", "request_time"),
+        ("time", "msec"),
+    ];
+    let mut text = Arg::word("{");
+    for (index, (name, variable)) in fields.iter().enumerate() {
+        let quote = if index == 0 { "\"" } else { ",\"" };
+        text = text
+            .then(quote.into())
+            .then(Arg::word(name))
+            .then("\":\"".into())
+            .then(Arg::var(variable))
+            .then("\"".into());
+    }
+    vec![
+        "stratus_record".into(),
+        "escape=json".into(),
+        text.then("}".into()),
+    ]
+}
+
+/// The field of `nginx::access::Mark`.
+fn mark_format() -> Vec<Arg> {
+    let text = Arg::word("{\"mark\":\"")
+        .then(Arg::var("arg_mark"))
+        .then("\"}".into());
+    vec!["stratus_mark".into(), "escape=json".into(), text]
+}
+
+/// Which server of its address a server is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rank {
+    /// It answers for unknown names, and says how long the queue of new connections is.
+    First,
+    /// It answers for its own names only.
+    Further,
+}
+
+fn listens(settings: &Settings, rank: Rank) -> Vec<Directive> {
+    let listen = |port: &u16| match rank {
+        Rank::First => {
+            let (default, backlog) = ("default_server".into(), "backlog=4096".into());
+            Directive::line("listen", [Arg::number(*port), default, backlog])
+        }
+        Rank::Further => Directive::line("listen", [Arg::number(*port)]),
+    };
+    settings.ports.iter().map(listen).collect()
+}
+
+#[cfg(test)]
+mod tests;

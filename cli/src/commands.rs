@@ -1,0 +1,116 @@
+//! The commands, one file a verb, under the names that scripts use.
+
+pub mod completions;
+pub mod doctor;
+pub mod environments;
+pub mod help;
+pub mod man;
+pub mod operations;
+pub mod releases;
+pub mod status;
+pub mod zerodowntime;
+
+use clap::Subcommand;
+
+use crate::Ended;
+use crate::error::CliError;
+use crate::session::Session;
+
+/// What to do. The help text groups these in `help::GROUPS`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    #[command(name = "zerodowntime.init")]
+    Init(zerodowntime::init::Init),
+    #[command(name = "zerodowntime.switch")]
+    Switch(zerodowntime::switch::Switch),
+    #[command(name = "zerodowntime.rollback")]
+    Rollback(zerodowntime::rollback::Rollback),
+    #[command(name = "zerodowntime.abort")]
+    Abort(zerodowntime::abort::Abort),
+    #[command(name = "zerodowntime.status")]
+    ZeroDowntimeStatus(zerodowntime::status::Status),
+    #[command(name = "status")]
+    Status(status::Status),
+    #[command(name = "operations.list")]
+    OperationsList(operations::list::List),
+    #[command(name = "operations.show")]
+    OperationsShow(operations::show::Show),
+    #[command(name = "operations.watch")]
+    OperationsWatch(operations::watch::Watch),
+    #[command(name = "operations.cancel")]
+    OperationsCancel(operations::cancel::Cancel),
+    #[command(name = "operations.resume")]
+    OperationsResume(operations::resume::Resume),
+    #[command(name = "operations.resolve")]
+    OperationsResolve(operations::resolve::Resolve),
+    #[command(name = "releases.list")]
+    ReleasesList(releases::list::List),
+    #[command(name = "releases.pin")]
+    ReleasesPin(releases::pin::Pin),
+    #[command(name = "releases.unpin")]
+    ReleasesUnpin(releases::unpin::Unpin),
+    #[command(name = "releases.remove")]
+    ReleasesRemove(releases::remove::Remove),
+    #[command(name = "environments.list")]
+    EnvironmentsList(environments::list::List),
+    #[command(name = "environments.show")]
+    EnvironmentsShow(environments::show::Show),
+    #[command(name = "environments.apply")]
+    EnvironmentsApply(environments::apply::Apply),
+    #[command(name = "doctor")]
+    Doctor(doctor::Doctor),
+    #[command(name = "help")]
+    Help(help::Help),
+    #[command(name = "completions")]
+    Completions(completions::Completions),
+    #[command(name = "man")]
+    Man(man::Man),
+}
+
+impl Command {
+    /// Whether its exit code tells how an operation ended.
+    pub fn is_operation(&self) -> bool {
+        matches!(
+            self,
+            Self::Init(_)
+                | Self::Switch(_)
+                | Self::Rollback(_)
+                | Self::Abort(_)
+                | Self::OperationsWatch(_)
+                | Self::ReleasesRemove(_)
+        )
+    }
+}
+
+/// Runs a command.
+pub async fn run(command: Command, session: &mut Session<'_>) -> Result<Ended, CliError> {
+    match command {
+        Command::Init(init) => return init.run(session).await,
+        Command::Switch(switch) => return switch.run(session).await,
+        Command::Rollback(rollback) => return rollback.run(session).await,
+        Command::Abort(abort) => return abort.run(session).await,
+        Command::OperationsWatch(watch) => return watch.run(session).await,
+        Command::ReleasesRemove(remove) => return remove.run(session).await,
+        Command::ZeroDowntimeStatus(status) => status.run(session).await,
+        Command::Status(status) => status.run(session).await,
+        Command::OperationsList(list) => list.run(session).await,
+        Command::OperationsShow(show) => show.run(session).await,
+        Command::OperationsCancel(cancel) => cancel.run(session).await,
+        Command::OperationsResume(resume) => resume.run(session).await,
+        Command::OperationsResolve(resolve) => resolve.run(session).await,
+        Command::ReleasesList(list) => list.run(session).await,
+        Command::ReleasesPin(pin) => pin.run(session).await,
+        Command::ReleasesUnpin(unpin) => unpin.run(session).await,
+        Command::EnvironmentsList(list) => list.run(session).await,
+        Command::EnvironmentsShow(show) => show.run(session).await,
+        Command::EnvironmentsApply(apply) => apply.run(session).await,
+        Command::Doctor(doctor) => doctor.run(session).await,
+        Command::Help(help) => help.run(session),
+        Command::Completions(completions) => {
+            completions.run(session);
+            Ok(())
+        }
+        Command::Man(man) => man.run(session),
+    }?;
+    Ok(Ended::Done)
+}

@@ -1,0 +1,5 @@
+//! Environments: what is configured.
+
+pub mod apply;
+pub mod list;
+pub mod show;

@@ -1,0 +1,56 @@
+//! The names of commands: those that are not built yet, and the nearest one to a misspelt name.
+
+/// Commands of the STRATUS contract that this version does not have.
+pub const NOT_BUILT: [&str; 26] = [
+    "autoscaling.disable",
+    "autoscaling.enable",
+    "autoscaling.reinit",
+    "autoscaling.set",
+    "autoscaling.status",
+    "cache.all.clear",
+    "cache.cdn.purge",
+    "cache.cloudfront.invalidate",
+    "cache.opcache.flush",
+    "cache.redis.clear",
+    "cache.varnish.clear",
+    "crons.list",
+    "crons.run",
+    "crons.start",
+    "crons.stop",
+    "database.config",
+    "deploy",
+    "events",
+    "logs",
+    "maintenance.disable",
+    "maintenance.enable",
+    "nginx.update",
+    "php.options.add",
+    "php.options.list",
+    "php.options.remove",
+    "top",
+];
+
+/// The known name that is nearest to `name`, if one is near.
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|known| (strsim::damerau_levenshtein(name, known), known))
+        .filter(|(distance, known)| *distance <= known.len().max(name.len()) / 3)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typo_finds_its_command_and_nonsense_finds_none() {
+        let known = ["zerodowntime.init", "zerodowntime.switch", "status"];
+        assert_eq!(
+            nearest("zerdowntime.switch", known.into_iter()),
+            Some("zerodowntime.switch")
+        );
+        assert_eq!(nearest("stauts", known.into_iter()), Some("status"));
+        assert_eq!(nearest("frobnicate", known.into_iter()), None);
+    }
+}

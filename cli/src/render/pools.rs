@@ -1,0 +1,77 @@
+//! The state of environments: who is live, what stands by, what is under way, what drifted.
+
+use stratus_proto::v1::{EnvironmentStatus, PoolStatus};
+
+use super::units::{age, now_ms, short};
+use super::{operations, table};
+use crate::output::Out;
+
+/// Prints a line a pool, then a line for each thing to know.
+pub fn print(out: &mut Out, environments: &[EnvironmentStatus]) {
+    if environments.is_empty() {
+        out.line("no environments; name one in /etc/stratus/stratus.yaml");
+        return;
+    }
+    let rows = environments.iter().flat_map(rows).collect();
+    let heading = [
+        "ENVIRONMENT",
+        "POOL",
+        "GENERATION",
+        "RELEASE",
+        "READY",
+        "SINCE",
+        "",
+    ];
+    table::print(out, heading, rows);
+    for environment in environments {
+        let name = &environment.name;
+        if let Some(operation) = &environment.operation {
+            out.line(&format!("{name}: {}", operations::under_way(operation)));
+        }
+        for drift in &environment.drift {
+            out.line(&format!("{name}: drift: {drift}"));
+        }
+    }
+}
+
+fn rows(environment: &EnvironmentStatus) -> Vec<[String; 7]> {
+    let pools = [
+        ("live", environment.live.as_ref()),
+        ("standby", environment.standby.as_ref()),
+        ("previous", environment.previous.as_ref()),
+    ];
+    let present = pools
+        .into_iter()
+        .filter_map(|(role, pool)| pool.map(|pool| (role, pool)));
+    let mut rows: Vec<_> = present
+        .map(|(role, pool)| row(&environment.name, role, pool))
+        .collect();
+    if rows.is_empty() {
+        let mut empty = ["-"; 7].map(str::to_owned);
+        empty[0].clone_from(&environment.name);
+        empty[6] = "nothing deployed yet".into();
+        rows.push(empty);
+    }
+    rows
+}
+
+fn row(environment: &str, role: &str, pool: &PoolStatus) -> [String; 7] {
+    let note = match pool.warm_until {
+        Some(until) => format!("warm for {}", age(until.saturating_sub(now_ms()))),
+        None if role == "previous" => "cold".into(),
+        None => String::new(),
+    };
+    let since = match pool.since {
+        0 => "-".into(),
+        since => age(now_ms().saturating_sub(since)),
+    };
+    [
+        environment.into(),
+        role.into(),
+        pool.generation.to_string(),
+        short(&pool.release),
+        format!("{}/{}", pool.ready, pool.members),
+        since,
+        note,
+    ]
+}

@@ -1,0 +1,1 @@
+//! The contract of `stratus_core::Router`.
