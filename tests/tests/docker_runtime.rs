@@ -236,7 +236,8 @@ async fn a_create_that_nobody_awaits_is_over_before_the_next_call_or_not_at_all(
     let mut pool = pools.pool(1, &release);
     pool.image = pools.runtime.image(IMAGE, "php-fpm8.2").await.unwrap();
     for wait_ms in [0, 5, 20, 60] {
-        let create = pools.runtime.create(&pool, &operation());
+        let first = operation();
+        let create = pools.runtime.create(&pool, &first);
         let _ = tokio::time::timeout(Duration::from_millis(wait_ms), create).await;
         // A later try meets whatever the abandoned one did, and ends with one whole pool.
         pools.runtime.create(&pool, &operation()).await.unwrap();
