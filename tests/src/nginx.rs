@@ -209,6 +209,8 @@ impl Bench {
             "SIGQUIT",
             "-p",
             "127.0.0.1::80",
+            "--ulimit",
+            "nofile=65536",
         ]);
         argv.extend(volumes.iter().flat_map(|volume| ["-v", volume.as_str()]));
         argv.extend([

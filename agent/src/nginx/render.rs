@@ -268,6 +268,7 @@ fn record_target(layout: &Layout) -> Result<Arg, Unprintable> {
 fn record_format() -> Vec<Arg> {
     let fields: &[(&'static str, &'static str)] = &[
         ("environment", "stratus_environment"),
+        ("method", "request_method"),
         ("status", "status"),
         ("upstream_status", "upstream_status"),
         ("generation", "upstream_http_x_stratus_generation"),
