@@ -183,7 +183,7 @@ async fn settings_and_environment_arrive_as_written() {
     pool.php
         .env
         .insert("A".into(), "$HOME 'x' \"y\"\n[z]; #".into());
-    pool.php.env.insert("EMPTY".into(), String::new());
+    pool.php.env.insert("EMPTY".into(), "".into());
     let pool = pools.serve(pool).await;
     let answer = pools.get(&pool, "/index.php").await;
     let said: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
