@@ -4,6 +4,7 @@ pub mod contracts;
 pub mod crowd;
 pub mod demo;
 pub mod fastcgi;
+pub mod laws;
 pub mod load;
 pub mod nginx;
 pub mod pools;

@@ -21,10 +21,14 @@ const TASKS_SPARE: u32 = 64;
 const TMP_MAX: u64 = 256 << 20;
 /// Bound of `/run`.
 const RUN_BYTES: u64 = 1 << 20;
+/// The kernel's own bound of a backlog.
+pub(crate) const SOMAXCONN: &str = "net.core.somaxconn";
 /// Seconds of grace when the engine itself stops a member, at its own shutdown.
 const SHUTDOWN_GRACE_SECONDS: i64 = 30;
-/// Where a member must not mount anything over.
-const RESERVED: [&str; 6] = ["/proc", "/sys", "/dev", "/stratus", "/tmp", "/run"];
+/// Where, and below which, nothing else is mounted.
+const RESERVED: [&str; 4] = ["/proc", "/sys", "/dev", "/stratus"];
+/// Where nothing else is mounted; below them it may be.
+const OCCUPIED: [&str; 3] = ["/", "/tmp", "/run"];
 
 /// One member to create.
 #[derive(Debug, Clone, Copy)]
@@ -153,14 +157,14 @@ impl Member<'_> {
         Ok(HostConfig {
             mounts: Some(mounts),
             network_mode: Some(self.network.to_owned()),
-            // No docker-init: FPM reaps its children and handles SIGQUIT itself, a missing program is a refused start
-            // instead of an exit code, and no signal is lost before a forwarder is up.
-            init: Some(false),
+            // Process 1 is deaf to a signal it has no handler for: an FPM that is told to quit in its first moments, by
+            // the undo of a failed init, would not hear it and be killed after the grace period. docker-init forwards.
+            init: Some(true),
             pids_limit: Some(i64::from(u32::from(php.workers) * 4 + TASKS_SPARE)),
             nano_cpus: Some(i64::from(php.cpus_milli) * 1_000_000),
             ulimits: Some(vec![core]),
             // The backlog of the sockets; older kernels have 128.
-            sysctls: Some([("net.core.somaxconn".to_owned(), config::BACKLOG.to_string())].into()),
+            sysctls: Some([(SOMAXCONN.to_owned(), config::BACKLOG.to_string())].into()),
             restart_policy: Some(RestartPolicy {
                 name: Some(RestartPolicyNameEnum::NO),
                 maximum_retry_count: None,
@@ -199,8 +203,9 @@ impl Member<'_> {
         }
         let mount = &self.pool.php.mount;
         for target in std::iter::once(mount).chain(&self.pool.links) {
-            let reserved = RESERVED.iter().any(|r| target.starts_with(r));
-            if !target.is_absolute() || target.parent().is_none() || reserved {
+            let reserved = RESERVED.iter().any(|r| target.starts_with(r))
+                || OCCUPIED.iter().any(|o| target == Path::new(o));
+            if !target.is_absolute() || reserved {
                 return refuse(format!("nothing can be mounted at {}", target.display()));
             }
         }
@@ -274,7 +279,7 @@ mod tests {
         let mut root = sample::pool();
         root.php.user.uid = 0;
         assert!(body(&root).is_err());
-        for target in ["/", "/proc/x", "/stratus/conf", "relative"] {
+        for target in ["/", "/proc/x", "/stratus/conf", "/tmp", "relative"] {
             let mut pool = sample::pool();
             pool.links.push(target.into());
             assert!(body(&pool).is_err(), "{target}");

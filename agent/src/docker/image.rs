@@ -6,12 +6,15 @@ use std::time::Duration;
 use stratus_core::InstallationId;
 use stratus_core::runtime::RuntimeError;
 
+use super::body::Tmpfs;
 use super::engine::Engine;
 use super::error::EngineError;
 use super::once::{Finished, Once};
+use crate::fpm::answer::tail_lines;
 
 /// How long an FPM may take to say its version.
 const VERSION_LIMIT: Duration = Duration::from_mins(1);
+const OUTPUT_LINES: usize = 10;
 const VERSION_MEMORY: u64 = 256 << 20;
 /// Nobody: it needs to own nothing to say its version.
 const NOBODY: &str = "65534:65534";
@@ -82,7 +85,11 @@ impl Engine {
             argv: vec![fpm.to_owned(), "-v".to_owned()],
             user: NOBODY.to_owned(),
             binds: Vec::new(),
-            tmpfs: Vec::new(),
+            // OPcache makes a lock file before it says anything.
+            tmpfs: vec![Tmpfs {
+                target: "/tmp".into(),
+                bytes: 1 << 20,
+            }],
             memory: VERSION_MEMORY,
             timeout: VERSION_LIMIT,
             labels: HashMap::new(),
@@ -93,7 +100,13 @@ impl Engine {
         };
         match self.run_once(once).await {
             Ok(finished) if is_fpm(&finished) => Ok(()),
-            Ok(_) | Err(EngineError::TimedOut { .. }) => Err(no_fpm()),
+            Ok(Finished { exit: 0, .. }) => Err(no_fpm()),
+            Ok(Finished { exit, output }) => Err(RuntimeError::Refused {
+                detail: format!(
+                    "{fpm:?} of image {reference:?} cannot say its version (exit {exit}):\n{}",
+                    tail_lines(&output, OUTPUT_LINES)
+                ),
+            }),
             Err(EngineError::Refused { detail, .. } | EngineError::Failed { detail, .. })
                 if is_missing_program(&detail) =>
             {

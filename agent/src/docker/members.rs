@@ -11,6 +11,7 @@ use bollard::query_parameters::{
     StopContainerOptionsBuilder,
 };
 use futures_util::StreamExt;
+use jiff::Timestamp;
 use stratus_core::runtime::{Observed, Restart};
 use stratus_core::{InstallationId, PoolId};
 
@@ -187,8 +188,12 @@ impl Engine {
         Ok(members)
     }
 
-    /// Whether the engine saw the kernel kill a process of `container` for memory since `since` (RFC 3339).
+    /// Whether the engine saw the kernel kill a process of `container` for memory since `since` (RFC 3339, by the
+    /// engine's own clock).
     pub(crate) async fn saw_out_of_memory(&self, container: &str, since: &str) -> bool {
+        let Ok(since) = since.parse::<Timestamp>() else {
+            return false;
+        };
         let filters = [
             ("type", "container"),
             ("event", "oom"),
@@ -196,7 +201,7 @@ impl Engine {
         ]
         .map(|(name, value)| (name.to_owned(), vec![value.to_owned()]));
         let options = EventsOptionsBuilder::new()
-            .since(since)
+            .since(&since.as_second().to_string())
             .filters(&filters.into())
             .build();
         let mut events = std::pin::pin!(self.docker().events(Some(options)));

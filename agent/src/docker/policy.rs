@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use bollard::models::{ContainerInspectResponse, HostConfig, RestartPolicyNameEnum};
 use stratus_core::Pool;
 
-use super::container::Member;
+use super::container::{Member, SOMAXCONN};
+
+#[cfg(test)]
+mod tests;
 
 /// One way in which a container may do more than it should.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +31,7 @@ pub fn check(found: &ContainerInspectResponse, member: &Member<'_>) -> Vec<Viola
     let host = found.host_config.as_ref().unwrap_or(&none);
     let mut seen = Seen(Vec::new());
     privileges(&mut seen, host);
+    defaults(&mut seen, host);
     identity(&mut seen, found, member.pool);
     namespaces(&mut seen, host, member.network);
     limits(&mut seen, host, member.pool);
@@ -72,6 +76,24 @@ fn privileges(seen: &mut Seen, host: &HostConfig) {
     seen.rule("borrowed volumes and links", borrowed, || {
         format!("{:?} {:?}", host.volumes_from, host.links)
     });
+}
+
+/// What the engine's defaults hide and forbid must still be hidden and forbidden.
+fn defaults(seen: &mut Seen, host: &HostConfig) {
+    for (rule, paths) in [
+        ("masked paths", &host.masked_paths),
+        ("read-only paths", &host.readonly_paths),
+    ] {
+        let emptied = paths.as_ref().is_some_and(Vec::is_empty);
+        seen.rule(rule, !emptied, || "none".to_owned());
+    }
+    let groups = host.group_add.as_ref();
+    seen.rule("groups", groups.is_none_or(Vec::is_empty), || {
+        format!("{groups:?}")
+    });
+    let kernel = host.sysctls.iter().flatten();
+    let other: Vec<_> = kernel.filter(|(name, _)| *name != SOMAXCONN).collect();
+    seen.rule("kernel settings", other.is_empty(), || format!("{other:?}"));
 }
 
 fn identity(seen: &mut Seen, found: &ContainerInspectResponse, pool: &Pool) {

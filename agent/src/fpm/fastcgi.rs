@@ -38,7 +38,7 @@ pub enum FastCgiError {
     #[error("the answer is longer than {READ_MAX} bytes")]
     TooLong,
     /// No answer in time.
-    #[error("no answer within {0:?}")]
+    #[error("no answer within {} ms", .0.as_millis())]
     TimedOut(Duration),
 }
 

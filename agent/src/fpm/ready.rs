@@ -1,5 +1,6 @@
 //! Finds out whether members are ready: FPM answers its ping, and the application's own script answers as expected.
 
+use std::fmt;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
@@ -101,12 +102,15 @@ struct Probe<'a> {
 impl Probe<'_> {
     async fn until(&self, deadline: Instant) -> Result<(), RuntimeError> {
         let mut successes = 0;
+        let mut seen = Seen::default();
         loop {
             match self.attempt(deadline).await {
                 Ok(()) => successes += 1,
                 Err(failure) => {
                     successes = 0;
-                    self.give_up(&failure, deadline).await?;
+                    let cut = failure.is_cut();
+                    seen.note(failure);
+                    self.give_up(&seen, cut, deadline).await?;
                 }
             }
             if successes >= self.ready.successes.max(1) {
@@ -134,14 +138,14 @@ impl Probe<'_> {
     }
 
     /// Ends the wait when it is over, or when waiting is pointless.
-    async fn give_up(&self, failure: &Failure, deadline: Instant) -> Result<(), RuntimeError> {
+    async fn give_up(&self, seen: &Seen, cut: bool, deadline: Instant) -> Result<(), RuntimeError> {
         let (index, path) = (self.member.index, &self.ready.path);
         let state = self.member.carrier.state().await?;
         let why = match state {
             State::Ended(code) => format!("its container ended with code {code}"),
             State::Created => "its container was not started".to_owned(),
             State::Missing => "its container is gone".to_owned(),
-            State::Running if failure.is_cut() && self.member.carrier.out_of_memory().await => {
+            State::Running if cut && self.member.carrier.out_of_memory().await => {
                 let megabytes = self.pool.php.memory >> 20;
                 format!(
                     "a process was killed for memory (limit {megabytes} MiB); raise php.memory or lower php.workers"
@@ -152,8 +156,38 @@ impl Probe<'_> {
             }
             State::Running => return Ok(()),
         };
-        let detail = format!("member {index}, {path}: {why}; last answer: {failure}");
+        let detail = format!("member {index}, {path}: {why}; last answer: {seen}");
         Err(not_ready(self.pool, self.member, &detail).await)
+    }
+}
+
+/// What there is to show of the attempts: the last answer, and what came instead of one after it.
+#[derive(Default)]
+struct Seen {
+    answer: Option<Failure>,
+    none: Option<Failure>,
+}
+
+impl Seen {
+    fn note(&mut self, failure: Failure) {
+        match failure {
+            Failure::Wrong(..) => {
+                self.answer = Some(failure);
+                self.none = None;
+            }
+            Failure::None(_) => self.none = Some(failure),
+        }
+    }
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.answer, &self.none) {
+            (Some(answer), None) => answer.fmt(f),
+            (Some(answer), Some(none)) => write!(f, "{answer}\nand then {none}"),
+            (None, Some(none)) => none.fmt(f),
+            (None, None) => f.write_str("none"),
+        }
     }
 }
 

@@ -253,7 +253,10 @@ impl NginxRouter {
                 "the container {name:?} runs, but nobody listens at {socket}; see `docker logs {name}`, then `docker restart {name}`"
             ),
         };
-        RouterError::Unavailable { detail }
+        match state {
+            State::Missing | State::Stopped { .. } => RouterError::Absent { detail },
+            State::Running { .. } => RouterError::Unavailable { detail },
+        }
     }
 }
 
@@ -285,6 +288,12 @@ impl Router for NginxRouter {
     }
 
     async fn settle(&self) -> Result<(), RouterError> {
+        if matches!(
+            self.master.state().await?,
+            State::Missing | State::Stopped { .. }
+        ) {
+            return Ok(());
+        }
         self.confirming().settled().await
     }
 
