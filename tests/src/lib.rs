@@ -1,6 +1,7 @@
 //! The harness of Stratus's outer tests, as a library.
 
 pub mod contracts;
+pub mod crowd;
 pub mod demo;
 pub mod fastcgi;
 pub mod laws;
