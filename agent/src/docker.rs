@@ -15,6 +15,7 @@ mod members;
 mod network;
 mod once;
 mod policy;
+mod pools;
 mod runtime;
 mod volume;
 
@@ -25,4 +26,5 @@ pub use host::Host;
 pub use image::Image;
 pub use network::Network;
 pub use once::{Finished, Once};
-pub use runtime::{DockerRuntime, Options};
+pub use pools::Options;
+pub use runtime::DockerRuntime;
