@@ -31,19 +31,6 @@ impl Releases {
         Self { layout }
     }
 
-    /// Deletes what interrupted removals and copies left, except for the operations in `running`.
-    ///
-    /// # Errors
-    /// When a folder cannot be read or emptied.
-    pub async fn sweep(
-        &self,
-        environment: &EnvironmentName,
-        running: BTreeSet<String>,
-    ) -> Result<(), SnapshotError> {
-        let releases = self.layout.releases(environment);
-        blocking(move || tree::sweep(&releases, &running, &CancelFlag::default()).map(drop)).await
-    }
-
     fn request(&self, environment: &Environment, base: Option<&ReleaseId>) -> Request {
         let owner = environment.php.user;
         Request {
@@ -121,6 +108,16 @@ impl Snapshots for Releases {
         let releases = self.layout.releases(environment);
         let release = release.to_string();
         blocking(move || tree::remove(&releases, &release, &CancelFlag::default())).await
+    }
+
+    async fn sweep(
+        &self,
+        environment: &EnvironmentName,
+        running: &[OperationId],
+    ) -> Result<(), SnapshotError> {
+        let releases = self.layout.releases(environment);
+        let running: BTreeSet<String> = running.iter().map(ToString::to_string).collect();
+        blocking(move || tree::sweep(&releases, &running, &CancelFlag::default()).map(drop)).await
     }
 
     async fn list(&self, environment: &EnvironmentName) -> Result<Vec<OnDisk>, SnapshotError> {

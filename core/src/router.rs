@@ -51,6 +51,12 @@ pub enum RouterError {
         /// What was tried and what to do.
         detail: String,
     },
+    /// nginx is not there at all: what it will read when it starts is written.
+    #[error("nginx does not run: {detail}")]
+    Absent {
+        /// How to start it.
+        detail: String,
+    },
     /// nginx refused the text.
     #[error("nginx refuses the configuration: {detail}")]
     Refused {
@@ -77,7 +83,7 @@ pub enum RouterError {
 impl Faulty for RouterError {
     fn fault(&self) -> Fault {
         match self {
-            Self::Unavailable { .. } => Fault::Transient,
+            Self::Unavailable { .. } | Self::Absent { .. } => Fault::Transient,
             _ => Fault::Permanent,
         }
     }

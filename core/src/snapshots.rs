@@ -40,6 +40,13 @@ pub trait Snapshots: Send + Sync {
         release: &ReleaseId,
     ) -> Result<(), SnapshotError>;
 
+    /// Deletes what interrupted removals and copies left, except for the copies of `running` operations.
+    async fn sweep(
+        &self,
+        environment: &EnvironmentName,
+        running: &[OperationId],
+    ) -> Result<(), SnapshotError>;
+
     /// The releases of `environment`.
     async fn list(&self, environment: &EnvironmentName) -> Result<Vec<OnDisk>, SnapshotError>;
 }

@@ -169,7 +169,7 @@ pub fn describe(plan: &Plan, step: Step) -> String {
         Step::Park => "keep the old pool warm for a rollback, remove older ones".to_owned(),
         Step::Unstage => format!("take generation {target} out of reach of a switch"),
         Step::Discard => format!("stop and remove the members of generation {target}"),
-        Step::Retire => format!("stop generation {target}, whose warm time is over"),
+        Step::Retire => format!("stop generation {target}, which is no longer wanted warm"),
         Step::Reap => match &plan.kind {
             Kind::Reap { release } => format!("remove release {}", release.short()),
             _ => "remove a release".to_owned(),

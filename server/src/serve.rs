@@ -52,6 +52,7 @@ async fn run(
     if let Err(error) = machine.restore_routes().await {
         tracing::error!(error = %chain(&error), "nginx does not serve what it should yet");
     }
+    machine.sweep_releases().await?;
     let engine = Engine::new(
         machine.store.clone(),
         machine.runtime.clone(),

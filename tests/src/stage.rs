@@ -201,6 +201,14 @@ impl Place {
             let all = [&["rm", "-f", "-v"], ids.as_slice()].concat();
             command("docker", &all).run().await?.success()?;
         }
+        // The network of the members, which the server makes.
+        let networks = command("docker", &["network", "ls", "-q", "--filter", &filter]);
+        for network in networks.run().await?.success()?.stdout.split_whitespace() {
+            command("docker", &["network", "rm", network])
+                .run()
+                .await?
+                .success()?;
+        }
         let volumes = command("docker", &["volume", "ls", "-q", "--filter", &filter])
             .run()
             .await?

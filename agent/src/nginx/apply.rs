@@ -209,20 +209,15 @@ impl NginxRouter {
         }
     }
 
-    /// What nginx complained of last.
+    /// Why nginx did not take its file, in its own words.
     async fn last_words(&self) -> String {
         let log = self.master.log_tail().await.unwrap_or_default();
-        let grave = |line: &&str| {
-            ["[emerg]", "[alert]", "[crit]"]
-                .iter()
-                .any(|l| line.contains(l))
-        };
-        let lines: Vec<&str> = log.lines().filter(grave).collect();
+        let lines: Vec<&str> = log
+            .lines()
+            .filter(|line| line.contains("[emerg]"))
+            .collect();
         match lines.last() {
-            Some(_) => format!(
-                "; nginx wrote: {}",
-                lines[lines.len().saturating_sub(3)..].join(" | ")
-            ),
+            Some(line) => format!("; nginx wrote: {line}"),
             None => String::new(),
         }
     }
@@ -258,7 +253,10 @@ impl NginxRouter {
                 "the container {name:?} runs, but nobody listens at {socket}; see `docker logs {name}`, then `docker restart {name}`"
             ),
         };
-        RouterError::Unavailable { detail }
+        match state {
+            State::Missing | State::Stopped { .. } => RouterError::Absent { detail },
+            State::Running { .. } => RouterError::Unavailable { detail },
+        }
     }
 }
 
@@ -290,6 +288,12 @@ impl Router for NginxRouter {
     }
 
     async fn settle(&self) -> Result<(), RouterError> {
+        if matches!(
+            self.master.state().await?,
+            State::Missing | State::Stopped { .. }
+        ) {
+            return Ok(());
+        }
         self.confirming().settled().await
     }
 

@@ -157,6 +157,20 @@ impl Snapshots for FakeMachine {
         Ok(())
     }
 
+    async fn sweep(
+        &self,
+        _: &EnvironmentName,
+        running: &[OperationId],
+    ) -> Result<(), SnapshotError> {
+        self.change("sweep", |state| {
+            state
+                .world
+                .partials
+                .retain(|partial| running.contains(partial));
+        });
+        Ok(())
+    }
+
     async fn list(&self, environment: &EnvironmentName) -> Result<Vec<OnDisk>, SnapshotError> {
         let state = self.state();
         let of_environment = state

@@ -22,7 +22,7 @@ pub enum Kind {
     Rollback,
     /// Drop the standby.
     Abort,
-    /// Stop a pool whose warm time is over (background).
+    /// Stop the previous pool, whose warm time is over, or remove one that has no role (background).
     Retire {
         /// Which one.
         generation: Generation,

@@ -136,15 +136,7 @@ impl Plan {
                 let standby = state.standby.as_ref().ok_or(PlanError::NoStandby)?;
                 (Some(standby.into()), vec![Step::Unstage, Step::Discard])
             }
-            Kind::Retire { generation } => {
-                let previous = state
-                    .previous
-                    .as_ref()
-                    .filter(|p| p.generation == *generation);
-                let previous = previous
-                    .ok_or_else(|| PlanError::NotNeeded(format!("generation {generation}")))?;
-                (Some(previous.into()), vec![Step::Retire])
-            }
+            Kind::Retire { generation } => (Some(retired(state, *generation)?), vec![Step::Retire]),
             Kind::Reap { release } => {
                 if state.releases().any(|used| used == release) {
                     return Err(PlanError::NotNeeded(format!("release {}", release.short())));
@@ -212,6 +204,25 @@ fn rollback(warmth: Warmth) -> Vec<Step> {
     steps
 }
 
+/// The previous pool, or one that has no role at all: what an interrupted operation's engine call left.
+fn retired(state: &EnvironmentState, generation: Generation) -> Result<Target, PlanError> {
+    let previous = state
+        .previous
+        .as_ref()
+        .filter(|p| p.generation == generation);
+    match previous {
+        Some(previous) => Ok(previous.into()),
+        None if state.generations().any(|g| g == generation) => {
+            Err(PlanError::NotNeeded(format!("generation {generation}")))
+        }
+        None => Ok(Target {
+            generation,
+            release: None,
+            members: 0,
+        }),
+    }
+}
+
 /// The newest release that is certain to stay on disk: a standby's goes with the standby.
 fn base(state: &EnvironmentState) -> Option<ReleaseId> {
     let newest = [&state.live, &state.previous]
@@ -220,3 +231,6 @@ fn base(state: &EnvironmentState) -> Option<ReleaseId> {
         .max_by_key(|r| r.generation)?;
     Some(newest.release.clone())
 }
+
+#[cfg(test)]
+mod tests;

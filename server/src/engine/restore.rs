@@ -38,6 +38,19 @@ impl Machine {
         Ok(self.runtime.set_restart(&pool, Restart::Always).await?)
     }
 
+    /// Deletes what interrupted copies and removals of releases left. What cannot be deleted now is tried at the next
+    /// start.
+    pub async fn sweep_releases(&self) -> Result<(), StoreError> {
+        let unfinished = self.store.unfinished().await?;
+        let running: Vec<_> = unfinished.into_iter().map(|o| o.id).collect();
+        for environment in self.store.environments().await? {
+            if let Err(error) = self.snapshots.sweep(&environment.name, &running).await {
+                tracing::warn!(environment = %environment.name, error = %chain(&error), "releases are not swept");
+            }
+        }
+        Ok(())
+    }
+
     /// Makes nginx serve what is stored, leaving alone the sites of environments that an operation holds.
     pub async fn restore_routes(&self) -> Result<(), ActError> {
         let environments = self.store.environments().await?;

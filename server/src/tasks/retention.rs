@@ -58,6 +58,16 @@ async fn round(control: &Control, environment: &Environment) -> anyhow::Result<(
         )
         .await;
     }
+    let seen = control.machine.runtime.list().await?;
+    let of_environment = seen
+        .iter()
+        .filter(|m| m.pool.environment == environment.name);
+    let orphan = of_environment
+        .map(|m| m.pool.generation)
+        .find(|generation| !state.generations().any(|g| g == *generation));
+    if let Some(generation) = orphan {
+        return submit(control, environment, Kind::Retire { generation }).await;
+    }
     let on_disk = control.machine.snapshots.list(&environment.name).await?;
     let pinned = store.pinned(&environment.name).await?;
     let old = reapable(&on_disk, &state, &pinned, environment.keep.releases);

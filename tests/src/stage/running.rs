@@ -113,7 +113,9 @@ impl Drop for Running {
     fn drop(&mut self) {
         drop(self.server.take());
         let mut names = vec![self.place.nginx()];
+        let mut networks = vec![self.place.project.clone()];
         if let Ok(installation) = std::fs::read_to_string(self.place.data().join("installation")) {
+            networks.push(format!("stratus-{}", installation.trim()));
             let filter = format!("label=org.stratus.installation={}", installation.trim());
             let found = Command::new("docker")
                 .args(["ps", "-aq", "--filter", &filter])
@@ -130,7 +132,8 @@ impl Drop for Running {
             .args(&names)
             .output();
         let _ = Command::new("docker")
-            .args(["network", "rm", &self.place.project])
+            .args(["network", "rm"])
+            .args(&networks)
             .output();
     }
 }

@@ -57,7 +57,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Stops the previous pool if its warm time is still over.
+    /// Stops the previous pool if its warm time is still over; removes a pool that still has no role.
     pub(super) async fn retire(&self, plan: &Plan) -> Result<(), ActError> {
         let environment = &plan.environment.name;
         let id = target(plan)?;

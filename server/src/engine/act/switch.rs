@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use stratus_core::operation::{Output, Plan};
 use stratus_core::route::{Links, Move, Site, moves};
+use stratus_core::router::RouterError;
 use stratus_core::runtime::{Drained, Restart};
 use stratus_core::{Generation, Pool};
 
@@ -51,16 +52,24 @@ impl Machine {
             None => Site::of(&plan.environment, 0),
         };
         let origin = plan.origin.as_ref();
+        let links = Links {
+            live: origin.map(|o| o.generation),
+            previous: plan.previous,
+        };
         let change = Change {
-            links: Links {
-                live: origin.map(|o| o.generation),
-                previous: plan.previous,
-            },
+            links,
             site,
             from: pool.members,
             to: origin.map_or(0, |o| o.members),
         };
-        self.change_route(plan, change).await?;
+        match self.change_route(plan, change).await {
+            // Nobody is served, and what nginx will read when it starts is what it was before.
+            Err(ActError::Router(RouterError::Absent { detail })) => {
+                tracing::warn!(%detail, "nginx is away while a route is undone");
+                self.router.flip(&plan.environment.name, links).await?;
+            }
+            other => other?,
+        }
         self.drained(&pool, plan.environment.drain).await?;
         Ok(())
     }
