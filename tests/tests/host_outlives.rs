@@ -287,12 +287,17 @@ async fn only_so_many_releases_are_kept(stage: &Running) {
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
     assert_eq!(named(&left, "kept"), pinned);
-    for used in [named(&left, "live"), named(&left, "previous"), &pinned] {
+    let why = [
+        (
+            named(&left, "live"),
+            "is live; only a release that no pool uses",
+        ),
+        (named(&left, "previous"), "is previous; only a release"),
+        (&pinned, "is pinned; unpin it first"),
+    ];
+    for (used, why) in why {
         let remove = ["releases.remove", used];
-        stage
-            .refused(&remove, &["nothing was removed"])
-            .await
-            .unwrap();
+        stage.refused(&remove, &[why]).await.unwrap();
     }
     stage
         .place
