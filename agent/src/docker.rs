@@ -15,6 +15,7 @@ mod network;
 mod once;
 mod policy;
 mod runtime;
+mod survey;
 mod volume;
 
 pub use body::{Bind, Tmpfs};
@@ -24,3 +25,4 @@ pub use image::Image;
 pub use network::Network;
 pub use once::{Finished, Once};
 pub use runtime::{DockerRuntime, Options};
+pub use survey::{Reach, Setup, Survey};
