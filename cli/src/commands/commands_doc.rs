@@ -15,7 +15,7 @@ pub struct CommandsDoc {}
 
 impl CommandsDoc {
     /// Runs the command.
-    pub fn run(self, session: &mut Session<'_>) {
+    pub fn run(&self, session: &mut Session<'_>) {
         session.out.raw(&text());
     }
 }
