@@ -7,6 +7,7 @@
 //! Links ──flip──► live, previous: the next request goes elsewhere, nothing is reloaded
 //! ```
 
+mod access;
 mod apply;
 pub mod config;
 mod confirm;
@@ -18,5 +19,6 @@ pub mod render;
 mod trial;
 pub mod version;
 
+pub use access::AccessRecords;
 pub use apply::NginxRouter;
 pub use render::{DebugHeader, Settings};

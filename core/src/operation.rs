@@ -15,6 +15,8 @@ pub mod decide;
 pub mod journal;
 pub mod kind;
 pub mod plan;
+#[cfg(test)]
+mod sample;
 pub mod step;
 
 pub use decide::{Decision, Outcome, decide};

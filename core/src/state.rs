@@ -99,3 +99,97 @@ impl EnvironmentState {
             .map(|r| &r.release)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(generation: u32) -> PoolRecord {
+        PoolRecord {
+            generation: Generation(generation),
+            release: format!("{generation:064x}").parse().unwrap(),
+            members: 1,
+            since_ms: 0,
+        }
+    }
+
+    /// Generation 1 is previous and warm, 2 is live, 3 is standby.
+    fn full() -> EnvironmentState {
+        EnvironmentState {
+            live: Some(record(2)),
+            standby: Some(record(3)),
+            previous: Some(record(1)),
+            warm_until_ms: Some(7),
+        }
+    }
+
+    #[test]
+    fn promotion_moves_each_pool_one_role_on() {
+        let mut state = full();
+        state.promote(record(3));
+        let expected = EnvironmentState {
+            live: Some(record(3)),
+            standby: None,
+            previous: Some(record(2)),
+            warm_until_ms: None,
+        };
+        assert_eq!(state, expected);
+    }
+
+    #[test]
+    fn a_second_promotion_changes_nothing() {
+        let mut state = full();
+        state.promote(record(3));
+        state.keep_warm(9);
+        let once = state.clone();
+        state.promote(record(3));
+        assert_eq!(state, once);
+    }
+
+    #[test]
+    fn going_back_exchanges_live_and_previous_and_leaves_the_standby() {
+        let mut state = full();
+        state.promote(record(1));
+        assert_eq!(state.live, Some(record(1)));
+        assert_eq!(state.previous, Some(record(2)));
+        assert_eq!(state.standby, Some(record(3)));
+    }
+
+    #[test]
+    fn the_first_promotion_has_no_previous() {
+        let mut state = EnvironmentState::default();
+        state.stage(record(1));
+        state.promote(record(1));
+        state.keep_warm(9);
+        let expected = EnvironmentState {
+            live: Some(record(1)),
+            ..EnvironmentState::default()
+        };
+        assert_eq!(state, expected);
+    }
+
+    #[test]
+    fn only_the_standby_that_is_meant_is_unstaged() {
+        let mut state = full();
+        state.unstage(Generation(2));
+        assert_eq!(state, full());
+        state.unstage(Generation(3));
+        assert_eq!(state.standby, None);
+    }
+
+    #[test]
+    fn only_the_previous_pool_that_is_meant_cools() {
+        let mut state = full();
+        state.cool(Generation(2));
+        assert_eq!(state.warm_until_ms, Some(7));
+        state.cool(Generation(1));
+        assert_eq!(state.warm_until_ms, None);
+    }
+
+    #[test]
+    fn every_role_names_its_generation_and_release() {
+        let generations: Vec<_> = full().generations().map(|g| g.0).collect();
+        assert_eq!(generations, [2, 3, 1]);
+        assert_eq!(full().releases().count(), 3);
+    }
+}

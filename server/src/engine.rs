@@ -20,7 +20,9 @@ pub mod restore;
 mod route;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use stratus_core::operation::{Event, Outcome};
 use stratus_core::store::{Operation, StoreError};
@@ -34,6 +36,9 @@ use crate::engine::executor::Executor;
 use crate::engine::feed::Feed;
 use crate::engine::journal::Journal;
 
+/// How long an executor may take from writing down its end to being gone.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
 /// Carries out operations.
 #[derive(Clone)]
 pub struct Engine {
@@ -46,12 +51,21 @@ struct Inner {
     actor: Actor,
     journal: Journal,
     clock: Arc<dyn Clock>,
-    /// Serialises admissions: reading the state and recording the operation are one act.
+    /// Serialises admissions, and help for what is stuck: looking and recording are one act.
     admission: tokio::sync::Mutex<()>,
-    /// The operations that have an executor, with the token that asks it to unwind.
-    running: Mutex<HashMap<OperationId, CancellationToken>>,
+    /// The operations that have an executor.
+    running: Mutex<HashMap<OperationId, Running>>,
     tasks: TaskTracker,
     shutdown: CancellationToken,
+}
+
+/// An executor at work.
+#[derive(Debug, Clone, Default)]
+struct Running {
+    /// Asks it to unwind.
+    cancel: CancellationToken,
+    /// Set when it is gone.
+    gone: CancellationToken,
 }
 
 /// Why an operation could not be followed, cancelled, resumed or resolved.
@@ -149,14 +163,15 @@ impl Engine {
             .journal
             .append(id, &Event::CancelRequested)
             .await?;
-        if let Some(token) = self.running().get(id) {
-            token.cancel();
+        if let Some(running) = self.running().get(id) {
+            running.cancel.cancel();
         }
         Ok(())
     }
 
     /// Tries a stuck operation's step again.
     pub async fn resume(&self, id: &OperationId) -> Result<(), ControlError> {
+        let _one_at_a_time = self.inner.admission.lock().await;
         let (operation, _) = self.stuck(id).await?;
         self.inner.journal.append(id, &Event::Resumed).await?;
         self.spawn(operation);
@@ -165,6 +180,7 @@ impl Engine {
 
     /// Takes a stuck operation's step as settled by hand, and goes on.
     pub async fn resolve(&self, id: &OperationId) -> Result<(), ControlError> {
+        let _one_at_a_time = self.inner.admission.lock().await;
         let (operation, (step, direction)) = self.stuck(id).await?;
         self.inner
             .journal
@@ -190,15 +206,19 @@ impl Engine {
         id: &OperationId,
     ) -> Result<(Operation, (usize, stratus_core::operation::Direction)), ControlError> {
         let operation = self.find(id).await?;
-        match operation.outcome {
-            Some(Outcome::Stuck { step, direction }) if !self.running().contains_key(id) => {
-                Ok((operation, (step, direction)))
-            }
-            _ => Err(ControlError::NotStuck(id.clone())),
+        let Some(Outcome::Stuck { step, direction }) = operation.outcome else {
+            return Err(ControlError::NotStuck(id.clone()));
+        };
+        // Its executor has only its own entry left to remove: who saw the end and answers at once is not told that it runs.
+        let gone = self.running().get(id).map(|running| running.gone.clone());
+        if let Some(gone) = gone {
+            let waited = tokio::time::timeout(LAST_WORDS, gone.cancelled()).await;
+            waited.map_err(|_| ControlError::NotStuck(id.clone()))?;
         }
+        Ok((operation, (step, direction)))
     }
 
-    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<OperationId, CancellationToken>> {
+    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<OperationId, Running>> {
         self.inner
             .running
             .lock()
@@ -207,14 +227,13 @@ impl Engine {
 
     /// Starts the executor of `operation`. The task owns the operation until it ends or the server stops.
     fn spawn(&self, operation: Operation) {
-        let cancel = CancellationToken::new();
-        if self
-            .running()
-            .insert(operation.id.clone(), cancel.clone())
-            .is_some()
-        {
-            return;
-        }
+        let running = Running::default();
+        let Running { cancel, gone } = running.clone();
+        match self.running().entry(operation.id.clone()) {
+            // The executor that is there goes on, and keeps the token that a cancel reaches it by.
+            Entry::Occupied(_) => return,
+            Entry::Vacant(place) => place.insert(running),
+        };
         let engine = self.clone();
         let executor = Executor {
             actor: self.inner.actor.clone(),
@@ -226,6 +245,7 @@ impl Engine {
         self.inner.tasks.spawn(async move {
             let ended = executor.run(&operation).await;
             engine.running().remove(&operation.id);
+            gone.cancel();
             match ended {
                 Ok(Some(outcome)) => tracing::info!(
                     operation = %operation.id, kind = %operation.plan.kind, outcome = outcome.name(), "ended"

@@ -47,6 +47,21 @@ pub struct Reply {
     pub body: Bytes,
 }
 
+/// Where visitors come in.
+#[derive(Debug, Clone, Copy)]
+pub struct Door(u16);
+
+impl Door {
+    /// Opens a connection that is kept.
+    pub async fn open(self) -> Result<Kept> {
+        let stream = TcpStream::connect(("127.0.0.1", self.0)).await?;
+        let (sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(Kept(sender))
+    }
+}
+
 /// A connection that is kept.
 pub struct Kept(SendRequest<Full<Bytes>>);
 
@@ -242,6 +257,16 @@ impl Bench {
         anyhow::bail!("nginx does not start: {}", self.log())
     }
 
+    /// A second router for the same nginx, with other settings.
+    pub async fn another_router(&self, settings: &Settings) -> Result<NginxRouter> {
+        let engine = Engine::connect(Path::new("/var/run/docker.sock")).await?;
+        Ok(NginxRouter::new(
+            self.layout.clone(),
+            settings.clone(),
+            engine,
+        ))
+    }
+
     /// What nginx wrote.
     pub fn log(&self) -> String {
         let found = Command::new("docker")
@@ -272,11 +297,12 @@ impl Bench {
 
     /// Opens a connection that is kept.
     pub async fn kept(&self) -> Result<Kept> {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
-        let (sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        Ok(Kept(sender))
+        self.door().open().await
+    }
+
+    /// Where visitors come in.
+    pub fn door(&self) -> Door {
+        Door(self.port)
     }
 }
 
@@ -287,6 +313,11 @@ impl Drop for Bench {
 }
 
 impl Kept {
+    /// Whether a request may be sent on it.
+    pub async fn is_open(&mut self) -> bool {
+        self.0.ready().await.is_ok()
+    }
+
     /// Asks for `path` of the shop.
     pub async fn get(&mut self, path: &str) -> Result<Reply> {
         self.send(Request::get(path), Bytes::new()).await

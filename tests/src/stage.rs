@@ -4,10 +4,15 @@
 //! are started by the server.
 
 mod command;
+mod disk;
 mod ports;
+mod refusal;
 mod running;
 mod server;
 mod shop;
+mod traces;
+mod visit;
+mod wire;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,10 +21,14 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 
 pub use command::{Output, command};
+pub use disk::SmallDisk;
 pub use ports::free_port;
 pub use running::Running;
 pub use server::{Server, stop_pid};
 pub use shop::Shop;
+pub use traces::Traces;
+pub use visit::Visit;
+pub use wire::Wire;
 
 /// Where a stage stands and what it is called.
 #[derive(Debug, Clone)]
@@ -79,7 +88,17 @@ impl Place {
     /// # Errors
     /// When there is none, or nginx does not start.
     pub async fn compose_up(&self) -> anyhow::Result<()> {
-        self.compose(&["up", "-d"]).await.map(drop)
+        self.compose(&["up", "-d"], &[]).await.map(drop)
+    }
+
+    /// Starts an nginx of another image.
+    ///
+    /// # Errors
+    /// When there is no compose, or nginx does not start.
+    pub async fn compose_up_image(&self, image: &str) -> anyhow::Result<()> {
+        self.compose(&["up", "-d"], &[("STRATUS_NGINX_IMAGE", image)])
+            .await
+            .map(drop)
     }
 
     /// Removes nginx and its network.
@@ -87,12 +106,16 @@ impl Place {
     /// # Errors
     /// When compose fails.
     pub async fn compose_down(&self) -> anyhow::Result<()> {
-        self.compose(&["down", "--remove-orphans", "--volumes", "-t", "5"])
+        self.compose(&["down", "--remove-orphans", "--volumes", "-t", "5"], &[])
             .await
             .map(drop)
     }
 
-    async fn compose(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+    async fn compose(
+        &self,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Output> {
         let file = repository().join("compose/single.yaml");
         let file = file.to_string_lossy().into_owned();
         let common = ["-f", &file, "-p", &self.project];
@@ -108,7 +131,11 @@ impl Place {
             .chain(arguments)
             .copied()
             .collect();
-        let output = command(program, &all)
+        let program = command(program, &all);
+        let program = variables
+            .iter()
+            .fold(program, |program, (name, value)| program.env(name, value));
+        let output = program
             .env("STRATUS_DATA", &self.data())
             .env("STRATUS_CODE_ROOT", &self.code())
             .env("STRATUS_HTTP", &self.http.to_string())
@@ -173,6 +200,14 @@ impl Place {
         if !ids.is_empty() {
             let all = [&["rm", "-f", "-v"], ids.as_slice()].concat();
             command("docker", &all).run().await?.success()?;
+        }
+        // The network of the members, which the server makes.
+        let networks = command("docker", &["network", "ls", "-q", "--filter", &filter]);
+        for network in networks.run().await?.success()?.stdout.split_whitespace() {
+            command("docker", &["network", "rm", network])
+                .run()
+                .await?
+                .success()?;
         }
         let volumes = command("docker", &["volume", "ls", "-q", "--filter", &filter])
             .run()

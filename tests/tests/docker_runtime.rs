@@ -43,7 +43,7 @@ async fn the_official_layout_works_through_its_entry_point_and_configuration() {
     let answer = pools.get(&pool, "/index.php").await;
     assert_eq!(answer.body, b"77Mfpm-fcgi");
     assert_eq!(answer.header("X-Stratus-Generation"), Some("1"));
-    let first = docker(&["top", &pools.container(&pool, 0), "-eo", "args"]);
+    let first = docker(&["top", &pools.container(&pool, 0), "-eo", "pid,args"]);
     assert!(first.contains("php-fpm: master process"), "{first}");
 }
 
@@ -213,6 +213,41 @@ async fn a_stop_lets_a_running_request_end_and_exits_cleanly() {
         .unwrap();
     assert_eq!(request.await.unwrap().unwrap().body, b"whole");
     assert_eq!(inspect(&pools.container(&pool, 0), ".State.ExitCode"), "0");
+}
+
+#[tokio::test]
+async fn a_pool_that_is_stopped_in_its_first_moment_hears_it() {
+    let pools = Pools::new().await;
+    let release = pools.release(HELLO);
+    let mut pool = pools.pool(1, &release);
+    pool.image = pools.runtime.image(IMAGE, "php-fpm8.2").await.unwrap();
+    pools.runtime.create(&pool, &operation()).await.unwrap();
+    pools.runtime.start(&pool).await.unwrap();
+    let before = Instant::now();
+    let grace = Duration::from_secs(20);
+    pools.runtime.stop(&pool.id, grace).await.unwrap();
+    assert!(before.elapsed() < grace / 2, "{:?}", before.elapsed());
+}
+
+#[tokio::test]
+async fn a_create_that_nobody_awaits_is_over_before_the_next_call_or_not_at_all() {
+    let pools = Pools::new().await;
+    let release = pools.release(HELLO);
+    let mut pool = pools.pool(1, &release);
+    pool.image = pools.runtime.image(IMAGE, "php-fpm8.2").await.unwrap();
+    for wait_ms in [0, 5, 20, 60] {
+        let first = operation();
+        let create = pools.runtime.create(&pool, &first);
+        let _ = tokio::time::timeout(Duration::from_millis(wait_ms), create).await;
+        // A later try meets whatever the abandoned one did, and ends with one whole pool.
+        pools.runtime.create(&pool, &operation()).await.unwrap();
+        assert_eq!(pools.runtime.list().await.unwrap().len(), 1);
+        pools.runtime.remove(&pool.id).await.unwrap();
+        assert!(
+            pools.runtime.list().await.unwrap().is_empty(),
+            "after {wait_ms} ms"
+        );
+    }
 }
 
 #[tokio::test]

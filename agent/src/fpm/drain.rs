@@ -21,6 +21,9 @@ use super::fastcgi::{self, FastCgiError};
 use super::request;
 use super::status::Status;
 
+#[cfg(test)]
+mod tests;
+
 /// Least time between the two barriers.
 pub const GAP: Duration = Duration::from_millis(250);
 /// Pause after a barrier that found somebody at work.

@@ -210,3 +210,93 @@ fn access(owner: Option<(u32, u32)>, mode: u32) -> Access {
 fn is_folder(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use stratus_core::environment::User;
+
+    use super::*;
+    use crate::fpm::sample;
+
+    /// A data folder with the release of the sample pool, whose members run as ourselves.
+    fn stage() -> (tempfile::TempDir, Layout, Pool) {
+        let data = tempfile::tempdir().unwrap();
+        let layout = Layout::new(data.path(), "5f3a9c".parse().unwrap());
+        let mut pool = sample::pool();
+        pool.php.user = User {
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+        };
+        fs::create_dir_all(release(&layout, &pool)).unwrap();
+        (data, layout, pool)
+    }
+
+    fn write(layout: &Layout, pool: &Pool) -> Result<(), GenerationError> {
+        ensure(layout, pool, pool.user().gid)
+    }
+
+    #[test]
+    fn everything_that_nginx_follows_hangs_under_the_folder_and_twice_is_once() {
+        let (_data, layout, pool) = stage();
+        write(&layout, &pool).unwrap();
+        write(&layout, &pool).unwrap();
+        let folder = layout.generation(&pool.id);
+        assert_eq!(fs::read_to_string(folder.join("generation")).unwrap(), "42");
+        let link = fs::read_link(folder.join("code")).unwrap();
+        assert!(link.is_relative(), "{link:?}");
+        let code = fs::canonicalize(folder.join("code")).unwrap();
+        assert_eq!(code, fs::canonicalize(release(&layout, &pool)).unwrap());
+        let mode = |name: &str| {
+            fs::metadata(folder.join(name))
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o7777
+        };
+        assert_eq!(
+            (mode("sock"), mode("conf"), mode("conf/0.conf")),
+            (0o750, 0o750, 0o640)
+        );
+        assert!(folder.join("conf/1.conf").exists() && !folder.join("conf/2.conf").exists());
+    }
+
+    #[test]
+    fn what_an_ended_member_left_at_its_socket_is_removed() {
+        let (_data, layout, pool) = stage();
+        write(&layout, &pool).unwrap();
+        let socket = layout.socket(&pool.id, 0);
+        fs::write(&socket, "").unwrap();
+        for _ in 0..2 {
+            remove_stale_socket(&layout, &pool.id, 0).unwrap();
+            assert!(!socket.exists());
+        }
+    }
+
+    #[test]
+    fn a_folder_is_removed_with_what_links_lead_out_of_it_left_alone() {
+        let (_data, layout, pool) = stage();
+        write(&layout, &pool).unwrap();
+        for _ in 0..2 {
+            remove(&layout, &pool.id).unwrap();
+        }
+        assert!(!layout.generation(&pool.id).exists());
+        assert!(release(&layout, &pool).exists());
+    }
+
+    #[test]
+    fn a_release_without_a_place_for_a_shared_folder_is_refused() {
+        let (data, layout, mut pool) = stage();
+        pool.code = data.path().to_owned();
+        pool.shared.push("media".into());
+        let refused = write(&layout, &pool);
+        assert!(
+            matches!(refused, Err(GenerationError::NoMountPoint { .. })),
+            "{refused:?}"
+        );
+        fs::create_dir(release(&layout, &pool).join("media")).unwrap();
+        write(&layout, &pool).unwrap();
+    }
+}

@@ -209,20 +209,15 @@ impl NginxRouter {
         }
     }
 
-    /// What nginx complained of last.
+    /// Why nginx did not take its file, in its own words.
     async fn last_words(&self) -> String {
         let log = self.master.log_tail().await.unwrap_or_default();
-        let grave = |line: &&str| {
-            ["[emerg]", "[alert]", "[crit]"]
-                .iter()
-                .any(|l| line.contains(l))
-        };
-        let lines: Vec<&str> = log.lines().filter(grave).collect();
+        let lines: Vec<&str> = log
+            .lines()
+            .filter(|line| line.contains("[emerg]"))
+            .collect();
         match lines.last() {
-            Some(_) => format!(
-                "; nginx wrote: {}",
-                lines[lines.len().saturating_sub(3)..].join(" | ")
-            ),
+            Some(line) => format!("; nginx wrote: {line}"),
             None => String::new(),
         }
     }

@@ -167,7 +167,7 @@ impl Master for Container {
     }
 
     async fn log_tail(&self) -> Result<String, EngineError> {
-        self.engine.logs_tail(&self.name, 40).await
+        self.engine.logs_tail(&self.name, 400).await
     }
 }
 

@@ -26,7 +26,7 @@ const REVISION: &str = "# revision ";
 /// Begins the line that carries the digest of what follows.
 const DIGEST: &str = "# digest ";
 /// Connections of one worker; a request for PHP takes two.
-const CONNECTIONS: u32 = 16_384;
+const CONNECTIONS: u32 = 8192;
 
 /// How nginx runs on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,7 +164,7 @@ fn process(settings: &Settings) -> Vec<Directive> {
         Directive::words("pid", &["/tmp/nginx.pid"]),
         Directive::words("error_log", &["stderr", "warn"]),
         Directive::line("worker_processes", [Arg::number(settings.workers)]),
-        Directive::line("worker_rlimit_nofile", [Arg::number(4 * CONNECTIONS)]),
+        Directive::line("worker_rlimit_nofile", [Arg::number(2 * CONNECTIONS)]),
         // An old worker never ends while a WebSocket lives.
         Directive::line(
             "worker_shutdown_timeout",
@@ -268,6 +268,7 @@ fn record_target(layout: &Layout) -> Result<Arg, Unprintable> {
 fn record_format() -> Vec<Arg> {
     let fields: &[(&'static str, &'static str)] = &[
         ("environment", "stratus_environment"),
+        ("method", "request_method"),
         ("status", "status"),
         ("upstream_status", "upstream_status"),
         ("generation", "upstream_http_x_stratus_generation"),

@@ -60,7 +60,7 @@ pub enum TreeError {
     #[error("cancelled")]
     Cancelled,
     /// A release's files are no longer what its manifest says.
-    #[error("release {release} was altered after it was made ({}); remove it", path.display())]
+    #[error("release {release} was altered after it was made ({}); remove it, or change a file of the tree", path.display())]
     Altered {
         /// The release's digest.
         release: String,

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use rayon::prelude::*;
 use rustix::fs::statvfs;
 
 use super::error::TreeError;
 use super::halt::CancelFlag;
-use super::manifest::{self, Rewritten, Stripped, Tree};
+use super::manifest::{self, Folder, Rewritten, Stripped, Tree};
 use super::place::Base;
 use super::pool;
 use super::request::{Request, Rules};
@@ -88,43 +89,19 @@ pub(crate) fn forecast(
     let place = existing(&request.releases);
     let room = statvfs(place).map_err(|e| TreeError::io("measure the filesystem of", place, e))?;
     let block = room.f_frsize.max(512);
-    let blocks = |bytes: u64| bytes.div_ceil(block) * block;
-    let (mut copied, mut linked, mut bytes, mut inodes) = (0, 0, 0, 0);
-    let mut manifest_bytes = 4096;
-    for folder in &tree.folders {
-        let before = base.and_then(|b| b.tree.folder(&folder.path));
-        let mut list_bytes = 64;
-        for file in &folder.files {
-            list_bytes += 16 + file.name.len() as u64;
-            if base.is_some_and(|b| b.same(request.owner, before, file)) {
-                linked += 1;
-            } else {
-                copied += 1;
-                inodes += 1;
-                bytes += blocks(file.allocated);
-            }
-        }
-        for link in &folder.links {
-            list_bytes += 16 + link.name.len() as u64;
-            inodes += 1;
-            bytes += if link.release_target().len() < 60 {
-                0
-            } else {
-                block
-            };
-        }
-        inodes += 1;
-        bytes += blocks(list_bytes + list_bytes / 2);
-        manifest_bytes += 128 * (folder.files.len() + folder.links.len() + 1) as u64 + list_bytes;
-    }
-    bytes += blocks(manifest_bytes);
+    let need = tree
+        .folders
+        .par_iter()
+        .map(|folder| Need::of(folder, request.owner, base, block))
+        .reduce(Need::default, Need::and);
+    let bytes = need.bytes + need.manifest_bytes.next_multiple_of(block);
     Ok(Forecast {
         files: tree.files(),
         bytes: tree.bytes(),
-        copied,
-        linked,
+        copied: need.copied,
+        linked: need.linked,
         needed_bytes: bytes + bytes / 256, // what the filesystem keeps about large files
-        needed_inodes: inodes + 4,         // the partial's folder, the trash, two manifests
+        needed_inodes: need.inodes + 4,    // the partial's folder, the trash, two manifests
         free_bytes: room.f_bavail.saturating_mul(room.f_frsize),
         free_inodes: if room.f_files == 0 {
             u64::MAX
@@ -134,6 +111,66 @@ pub(crate) fn forecast(
         rewritten: tree.rewritten(),
         stripped: tree.stripped(),
     })
+}
+
+/// What a part of the tree will use.
+#[derive(Default, Clone, Copy)]
+struct Need {
+    copied: u64,
+    linked: u64,
+    inodes: u64,
+    bytes: u64,
+    manifest_bytes: u64,
+}
+
+impl Need {
+    fn of(folder: &Folder, owner: (u32, u32), base: Option<&Base>, block: u64) -> Self {
+        let before = base.and_then(|b| b.tree.folder(&folder.path));
+        let mut need = Self {
+            inodes: 1,
+            ..Self::default()
+        };
+        let mut list_bytes = 64;
+        for file in &folder.files {
+            list_bytes += 16 + file.name.len() as u64;
+            if base.is_some_and(|b| b.same(owner, before, file)) {
+                need.linked += 1;
+            } else {
+                need.copied += 1;
+                need.inodes += 1;
+                need.bytes += file.allocated.next_multiple_of(block);
+            }
+        }
+        for link in &folder.links {
+            list_bytes += 16 + link.name.len() as u64;
+            need.inodes += 1;
+            need.bytes += if link.release_target().len() < 60 {
+                0
+            } else {
+                block
+            };
+        }
+        need.bytes += (list_bytes + list_bytes / 2).next_multiple_of(block);
+        let entries = folder.files.len() + folder.links.len() + 1;
+        need.manifest_bytes = 128 * entries as u64 + list_bytes;
+        need
+    }
+
+    fn and(mut self, other: Self) -> Self {
+        let Self {
+            copied,
+            linked,
+            inodes,
+            bytes,
+            manifest_bytes,
+        } = other;
+        self.copied += copied;
+        self.linked += linked;
+        self.inodes += inodes;
+        self.bytes += bytes;
+        self.manifest_bytes += manifest_bytes;
+        self
+    }
 }
 
 impl Forecast {

@@ -111,10 +111,19 @@ pub(crate) struct File {
     pub capabilities: bool,
     /// Whether the release has it and nothing can have changed unseen since it was read.
     pub sure: bool,
-    /// Whether linking is out of the question: hashes disagreed.
-    pub must_copy: bool,
-    /// Whether the release shares it with the previous one.
-    pub linked: bool,
+    pub way: Way,
+}
+
+/// How a file comes into a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Not yet known.
+    Open,
+    Copied,
+    /// The release shares it with the previous one.
+    Linked,
+    /// Hashes disagreed: it must be copied.
+    Doubted,
 }
 
 #[derive(Debug, Clone)]
@@ -279,4 +288,154 @@ pub(crate) fn load(releases: &Path, digest: &str) -> Result<(Header, Tree), Tree
         return Err(TreeError::Manifest { path, error });
     }
     Ok((header, tree))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn stat() -> impl Strategy<Value = Stat> {
+        let time = || (any::<i64>(), any::<u32>()).prop_map(|(secs, nanos)| Time { secs, nanos });
+        (0..0o10000_u32, any::<u64>(), time(), time(), any::<u64>()).prop_map(
+            |(mode, size, mtime, ctime, ino)| Stat {
+                mode,
+                size: size >> 20,
+                mtime,
+                ctime,
+                ino,
+            },
+        )
+    }
+
+    fn name() -> impl Strategy<Value = RelPath> {
+        prop::collection::vec(
+            any::<u8>().prop_filter("", |b| *b != b'/' && *b != b'.'),
+            1..9,
+        )
+        .prop_map(Vec::into_boxed_slice)
+    }
+
+    fn folder() -> impl Strategy<Value = Folder> {
+        let file = (stat(), any::<[u8; 32]>(), any::<bool>());
+        let link = (stat(), name(), prop::option::of(name()));
+        let entry = prop_oneof![file.prop_map(Ok), link.prop_map(Err)];
+        let entries = prop::collection::btree_map(name(), entry, 0..6);
+        (stat(), any::<bool>(), entries).prop_map(|(stat, is_stub, entries)| {
+            let kind = if is_stub {
+                FolderKind::Stub
+            } else {
+                FolderKind::Source
+            };
+            let (mut files, mut links) = (Vec::new(), Vec::new());
+            for (name, entry) in entries {
+                match entry {
+                    Ok((stat, hash, capabilities)) => files.push(File {
+                        mtime: stat.ctime,
+                        name,
+                        stat,
+                        hash,
+                        capabilities,
+                        allocated: 0,
+                        sure: true,
+                        way: Way::Open,
+                    }),
+                    Err((stat, target, rewritten)) => {
+                        links.push(Link {
+                            name,
+                            stat,
+                            target,
+                            rewritten,
+                            sure: true,
+                        });
+                    }
+                }
+            }
+            Folder {
+                path: RelPath::default(),
+                stat,
+                kind,
+                sure: true,
+                settled: true,
+                files,
+                links,
+            }
+        })
+    }
+
+    fn tree() -> impl Strategy<Value = Tree> {
+        let folders = prop::collection::btree_map(name(), folder(), 0..4);
+        (any::<(u32, u32)>(), folder(), folders).prop_map(|(owner, root, folders)| {
+            let below = folders
+                .into_iter()
+                .map(|(path, folder)| Folder { path, ..folder });
+            Tree {
+                owner,
+                folders: std::iter::once(root).chain(below).collect(),
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read(tree in tree()) {
+            let written = encode(&tree, "op", 7);
+            let (header, read_back) = read(&written.bytes).unwrap();
+            prop_assert_eq!(&header, &written.header);
+            prop_assert_eq!(format!("{:?}", read_back), format!("{:?}", tree));
+            prop_assert_eq!(read_header(&written.bytes).unwrap(), header);
+        }
+
+        #[test]
+        fn any_flipped_bit_and_any_cut_is_noticed(tree in tree(), at in any::<prop::sample::Index>(), bit in 0..8) {
+            let good = encode(&tree, "op", 7).bytes;
+            let at = at.index(good.len());
+            let mut flipped = good.clone();
+            flipped[at] ^= 1_u8 << bit;
+            prop_assert!(read(&flipped).is_err(), "bit {} of byte {}", bit, at);
+            prop_assert!(read(&good[..at]).is_err(), "cut at {}", at);
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(read(&bytes).is_err());
+            let mut begun = MAGIC.to_vec();
+            begun.extend(FORMAT.to_le_bytes());
+            begun.extend(bytes);
+            prop_assert!(read(&begun).is_err());
+        }
+
+        #[test]
+        fn the_digest_tells_content_apart_and_ignores_where_it_came_from(tree in tree()) {
+            let digest = |tree: &Tree| encode(tree, "op", 7).header.release;
+            let mut moved = tree.clone();
+            for folder in &mut moved.folders {
+                folder.stat.ino ^= 1;
+                folder.files.iter_mut().for_each(|f| f.stat.ctime.secs ^= 1);
+            }
+            prop_assert_eq!(digest(&tree), digest(&moved));
+            let mut other = tree.clone();
+            other.owner.0 ^= 1;
+            prop_assert_ne!(digest(&tree), digest(&other));
+            if let Some(file) = tree.folders.iter().position(|f| !f.files.is_empty()) {
+                let mut other = tree.clone();
+                other.folders[file].files[0].hash[0] ^= 1;
+                prop_assert_ne!(digest(&tree), digest(&other));
+            }
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_named_not_guessed_at() {
+        let tree = Tree {
+            owner: (0, 0),
+            folders: Vec::new(),
+        };
+        let mut bytes = encode(&tree, "op", 7).bytes;
+        bytes[MAGIC.len()] = 9;
+        let error = read(&bytes).unwrap_err();
+        assert_eq!(error, ManifestError::Newer { found: 9 });
+        assert!(error.to_string().contains("format 9"), "{error}");
+    }
 }

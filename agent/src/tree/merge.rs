@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use rayon::prelude::*;
+
 use super::manifest::{File, Folder, FolderKind, Link, Tree};
 use super::name::{RelPath, join, path_buf};
 
@@ -33,48 +35,70 @@ impl Changes {
                 .push(path_buf(if path.is_empty() { b"." } else { path }));
         }
     }
+
+    fn and(mut self, other: Self) -> Self {
+        self.total += other.total;
+        self.paths.extend(other.paths);
+        self.paths.truncate(KEPT);
+        self.gone.extend(other.gone);
+        self
+    }
 }
 
 /// Carries over what is unchanged and sure from `done` to `fresh`, and says what is not.
 pub(crate) fn carry(done: &Tree, fresh: &mut Tree) -> Changes {
+    let changed = fresh
+        .folders
+        .par_iter_mut()
+        .map(|folder| carry_folder(done.folder(&folder.path), folder))
+        .reduce(Changes::default, Changes::and);
+    let gone = done
+        .folders
+        .par_iter()
+        .rev()
+        .map(|folder| gone_from(folder, fresh.folder(&folder.path)))
+        .reduce(Changes::default, Changes::and);
+    changed.and(gone)
+}
+
+fn carry_folder(before: Option<&Folder>, now: &mut Folder) -> Changes {
     let mut changes = Changes::default();
-    for folder in &mut fresh.folders {
-        let before = done.folder(&folder.path);
-        folder.settled = before.is_some_and(|b| is_same_folder(b, folder));
-        if !folder.settled {
-            changes.note(&folder.path);
-        }
-        for file in &mut folder.files {
-            let before = before.and_then(|b| b.file(&file.name));
-            if !before.is_some_and(|b| carry_file(b, file)) {
-                changes.note(&join(&folder.path, &file.name));
-            }
-        }
-        for link in &mut folder.links {
-            let before = before.and_then(|b| b.link(&link.name));
-            link.sure = before.is_some_and(|b| is_same_link(b, link));
-            if !link.sure {
-                changes.note(&join(&folder.path, &link.name));
-            }
+    now.settled = before.is_some_and(|b| is_same_folder(b, now));
+    if !now.settled {
+        changes.note(&now.path);
+    }
+    for file in &mut now.files {
+        let before = before.and_then(|b| b.file(&file.name));
+        if !before.is_some_and(|b| carry_file(b, file)) {
+            changes.note(&join(&now.path, &file.name));
         }
     }
-    for folder in done.folders.iter().rev() {
-        let now = fresh.folder(&folder.path);
-        let files = folder.files.iter().map(|f| &f.name);
-        let files = files.filter(|name| now.and_then(|n| n.file(name)).is_none());
-        let links = folder.links.iter().map(|l| &l.name);
-        let links = links.filter(|name| now.and_then(|n| n.link(name)).is_none());
-        for name in files.chain(links) {
-            changes.note(&join(&folder.path, name));
-            changes.gone.push(Gone::Entry {
-                folder: folder.path.clone(),
-                name: name.clone(),
-            });
+    for link in &mut now.links {
+        let before = before.and_then(|b| b.link(&link.name));
+        link.sure = before.is_some_and(|b| is_same_link(b, link));
+        if !link.sure {
+            changes.note(&join(&now.path, &link.name));
         }
-        if now.is_none() {
-            changes.note(&folder.path);
-            changes.gone.push(Gone::Folder(folder.path.clone()));
-        }
+    }
+    changes
+}
+
+fn gone_from(folder: &Folder, now: Option<&Folder>) -> Changes {
+    let mut changes = Changes::default();
+    let files = folder.files.iter().map(|f| &f.name);
+    let files = files.filter(|name| now.and_then(|n| n.file(name)).is_none());
+    let links = folder.links.iter().map(|l| &l.name);
+    let links = links.filter(|name| now.and_then(|n| n.link(name)).is_none());
+    for name in files.chain(links) {
+        changes.note(&join(&folder.path, name));
+        changes.gone.push(Gone::Entry {
+            folder: folder.path.clone(),
+            name: name.clone(),
+        });
+    }
+    if now.is_none() {
+        changes.note(&folder.path);
+        changes.gone.push(Gone::Folder(folder.path.clone()));
     }
     changes
 }
@@ -87,14 +111,13 @@ fn is_same_folder(before: &Folder, now: &Folder) -> bool {
 }
 
 fn carry_file(before: &File, now: &mut File) -> bool {
-    now.must_copy = before.must_copy;
+    now.way = before.way;
     if !before.sure || before.stat != now.stat {
         return false;
     }
     now.hash = before.hash;
     now.mtime = before.mtime;
     now.capabilities = before.capabilities;
-    now.linked = before.linked;
     now.sure = true;
     true
 }

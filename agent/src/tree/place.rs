@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use super::copy::{self, Copy, Stop, Written};
 use super::error::TreeError;
 use super::halt::{CancelFlag, Progress};
-use super::manifest::{File, Folder, FolderKind, Link, Tree};
+use super::manifest::{File, Folder, FolderKind, Link, Tree, Way};
 use super::merge::Gone;
 use super::name::{join, path_buf};
 use super::stat::{Stat, Time, file_type};
@@ -169,7 +169,7 @@ impl Site<'_> {
             .and_then(|(folder, _)| folder.file(&file.name));
         if let Some(before) = before
             && before.stat == file.stat
-            && !file.must_copy
+            && file.way != Way::Doubted
             && self.link_to_base(desk, before)?
         {
             self.adopt(file, before);
@@ -183,7 +183,7 @@ impl Site<'_> {
         file.hash = before.hash;
         file.mtime = before.mtime;
         file.capabilities = before.capabilities;
-        file.linked = true;
+        file.way = Way::Linked;
         self.progress.linked(1);
     }
 
@@ -238,7 +238,7 @@ impl Site<'_> {
         }
         let settled = file.stat.ctime.settles_in(Time::now()).is_zero();
         if let Some(before) = before
-            && !file.must_copy
+            && file.way != Way::Doubted
             && is_likely_same(before, &file.stat)
             && self.hash(from.as_fd(), file.stat.size, &path)?.hash == before.hash
             && self.link_to_base(desk, before)?
@@ -261,10 +261,10 @@ impl Site<'_> {
             progress: self.progress,
             cancel: self.cancel,
         };
-        let written = job.run().map_err(|stop| self.stopped(stop, &path))?;
+        let written = job.run().map_err(|stop| self.stopped(&stop, &path))?;
         file.hash = written.hash;
         file.mtime = release_mtime(&file.stat, &file.hash, before);
-        file.linked = false;
+        file.way = Way::Copied;
         file.capabilities = has_capabilities(&from, &file.stat);
         self.dress(&to, file)
             .map_err(|e| self.target_error("set the mode and times of", &path, e))?;
@@ -311,7 +311,7 @@ impl Site<'_> {
     }
 
     fn hash(&self, fd: BorrowedFd<'_>, size: u64, path: &[u8]) -> Result<Written, TreeError> {
-        copy::hash(fd, size, self.cancel).map_err(|stop| self.stopped(stop, path))
+        copy::hash(fd, size, self.cancel).map_err(|stop| self.stopped(&stop, path))
     }
 
     fn owner(&self) -> (Option<Uid>, Option<Gid>) {
@@ -321,8 +321,8 @@ impl Site<'_> {
         )
     }
 
-    fn stopped(&self, stop: Stop, path: &[u8]) -> TreeError {
-        match stop {
+    fn stopped(&self, stop: &Stop, path: &[u8]) -> TreeError {
+        match *stop {
             Stop::Cancelled => TreeError::Cancelled,
             Stop::Read(error) => self.source_error("read", path, error),
             Stop::Write(error) => self.target_error("write", path, error),

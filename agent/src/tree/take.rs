@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::error::TreeError;
 use super::forecast::{forecast, open_base, open_source};
 use super::halt::{CancelFlag, Phase, Progress};
-use super::manifest::{Rewritten, Stripped, Tree};
+use super::manifest::{Rewritten, Stripped, Tree, Way};
 use super::merge::carry;
 use super::place::{Base, Round, Site};
 use super::pool;
@@ -75,10 +75,10 @@ pub fn take(
             cancel,
         };
         progress.enter(Phase::Walking);
-        let tree = job.walk()?;
+        let (tree, base) = rayon::join(|| job.walk(), || open_base(request));
+        let tree = tree?;
         let shelf = Shelf::make(&request.releases)?;
         let partial = Partial::begin(&shelf, &request.operation, cancel)?;
-        let base = open_base(request);
         match job.build(tree, base.as_ref(), &partial) {
             Ok((snapshot, published)) => partial.end(published).map(|()| snapshot),
             Err(error) => {
@@ -143,7 +143,7 @@ impl Job<'_> {
             .folders
             .iter()
             .flat_map(|f| &f.files)
-            .filter(|f| f.linked)
+            .filter(|f| f.way == Way::Linked)
             .count() as u64;
         let snapshot = Snapshot {
             path: self.request.releases.join(&header.release),

@@ -11,7 +11,7 @@ use super::copy::{self, Stop};
 use super::error::TreeError;
 use super::forecast::open_source;
 use super::halt::CancelFlag;
-use super::manifest::{self, File, Folder, FolderKind, Tree};
+use super::manifest::{self, File, Folder, FolderKind, Tree, Way};
 use super::name::{join, path_buf};
 use super::place::Site;
 use super::pool;
@@ -242,12 +242,10 @@ pub(crate) fn doubt(site: &Site<'_>, tree: &mut Tree) -> Result<(), TreeError> {
         .par_iter_mut()
         .filter(|f| f.settled)
         .try_for_each(|folder| {
-            let (source, target) = match (
-                site.source.folder(&folder.path),
-                site.target.folder(&folder.path),
-            ) {
-                (Ok(source), Ok(target)) => (source, target),
-                _ => return Ok(()), // the walk that follows tells
+            let source = site.source.folder(&folder.path);
+            let target = site.target.folder(&folder.path);
+            let (Ok(source), Ok(target)) = (source, target) else {
+                return Ok(()); // the walk that follows tells
             };
             folder
                 .files
@@ -259,7 +257,7 @@ pub(crate) fn doubt(site: &Site<'_>, tree: &mut Tree) -> Result<(), TreeError> {
                     let at_target = hash_at(site.target, target.as_fd(), file, site.cancel)?;
                     if at_source != Some(file.hash) || at_target != Some(file.hash) {
                         file.sure = false;
-                        file.must_copy = true;
+                        file.way = Way::Doubted;
                     }
                     Ok(())
                 })

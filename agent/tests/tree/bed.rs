@@ -17,9 +17,11 @@ pub struct Bed {
 impl Bed {
     pub fn new() -> Self {
         let dir = TempDir::new().unwrap();
-        let mut bed = Self::at(dir.path());
-        bed._dir = Some(dir);
-        bed
+        let bed = Self::at(dir.path());
+        Self {
+            _dir: Some(dir),
+            ..bed
+        }
     }
 
     pub fn at(path: &Path) -> Self {

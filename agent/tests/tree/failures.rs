@@ -110,7 +110,8 @@ fn disk_fills_up_in_the_middle(mount: &Mount) {
                 thread::yield_now();
             }
             let mut hog = fs::File::create(mount.path.join("hog")).unwrap();
-            while std::io::Write::write_all(&mut hog, &[1; 65536]).is_ok() {}
+            let mouthful = vec![1; 1 << 20];
+            while std::io::Write::write_all(&mut hog, &mouthful).is_ok() {}
         });
         let result = tree::take(&request, &progress, &CancelFlag::default());
         glutton.join().unwrap();

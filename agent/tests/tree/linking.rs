@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 
 use stratus_agent::tree::{self, CancelFlag, Request, Snapshot};
 
-use crate::bed::{Bed, inode, mode, mtime, set_mode, set_mtime, take};
+use crate::bed::{Bed, Mount, inode, mode, mtime, set_mode, set_mtime, take};
 
 fn next(bed: &Bed, operation: &str, base: &Snapshot) -> Request {
     let mut request = bed.request(operation);
@@ -45,7 +45,7 @@ fn unchanged_files_are_linked_and_changed_ones_copied() {
     let third = take(&next(&bed, "3", &second)).unwrap();
     assert_eq!(
         (third.copied, third.linked),
-        (1, 98),
+        (1, 99),
         "linking goes on from link to link"
     );
 }
@@ -206,4 +206,38 @@ fn a_base_that_cannot_be_used_costs_only_copies() {
     let mut request = bed.request("3");
     request.base = Some("0".repeat(64));
     assert_eq!(take(&request).unwrap().linked, 0);
+}
+
+#[test]
+fn a_file_with_as_many_links_as_the_filesystem_allows_is_copied() {
+    let mount = Mount::ext4(100);
+    let bed = Bed::at(&mount.path);
+    bed.write("a", "x");
+    let first = take(&bed.request("1")).unwrap();
+    let crowd = mount.path.join("crowd");
+    fs::create_dir(&crowd).unwrap();
+    let mut links = 0;
+    while fs::hard_link(first.path.join("a"), crowd.join(links.to_string())).is_ok() {
+        links += 1;
+    }
+    assert!(links > 60_000, "{links}");
+    bed.write("b", "x");
+    let second = take(&next(&bed, "2", &first)).unwrap();
+    assert_eq!((second.copied, second.linked), (2, 0));
+}
+
+#[test]
+fn a_touched_tree_is_read_but_not_copied() {
+    let bed = Bed::new();
+    for n in 0..20 {
+        bed.write(&format!("f{n}"), format!("{n}"));
+    }
+    let first = take(&bed.request("1")).unwrap();
+    for n in 0..20 {
+        let path = bed.source.join(format!("f{n}"));
+        std::os::unix::fs::chown(&path, Some(3), Some(3)).unwrap();
+    }
+    bed.write("new", "x");
+    let second = take(&next(&bed, "2", &first)).unwrap();
+    assert_eq!((second.copied, second.linked), (1, 20));
 }

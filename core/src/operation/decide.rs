@@ -209,3 +209,6 @@ impl History {
 pub fn is_committed(plan: &Plan, entries: &[Entry]) -> bool {
     !History::read(plan.steps.len(), entries).can_be_cancelled(plan)
 }
+
+#[cfg(test)]
+mod tests;

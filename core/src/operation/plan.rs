@@ -231,3 +231,6 @@ fn base(state: &EnvironmentState) -> Option<ReleaseId> {
         .max_by_key(|r| r.generation)?;
     Some(newest.release.clone())
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //!
 //! | step | apply | undo |
 //! | --- | --- | --- |
-//! | reserve | forget and remove a stale standby | – |
+//! | reserve | forget and remove a stale standby | the same: it stays stale |
 //! | preflight | image, tree, disk | – |
 //! | snapshot | copy the code | remove what was copied |
 //! | create | folder and containers | remove them |
@@ -152,6 +152,8 @@ impl Act for Machine {
     async fn undo(&self, step: Step, situation: &Situation<'_>) -> Result<(), ActError> {
         let plan = situation.plan;
         match step {
+            // A failed init leaves no standby that a script could switch to, even where Reserve itself is what failed.
+            Step::Reserve => self.reserve(plan).await?,
             Step::Snapshot => {
                 self.snapshots
                     .discard(&plan.environment.name, &plan.operation)
@@ -162,8 +164,7 @@ impl Act for Machine {
             Step::Stage => self.unstage(plan).await?,
             Step::Route => self.unroute(plan).await?,
             // They have no effect of their own, or are not undone: see the table above.
-            Step::Reserve
-            | Step::Preflight
+            Step::Preflight
             | Step::AwaitReady
             | Step::Warm
             | Step::Promote

@@ -7,7 +7,7 @@ use stratus_core::operation::{Event, Kind, Plan};
 use stratus_core::store::{Begun, Operation, StoreError};
 use stratus_core::{Environment, EnvironmentState, Generation, OperationId, PoolId};
 
-use crate::engine::Engine;
+use crate::engine::{ControlError, Engine};
 
 /// How long a user's operation waits for a background one to end: these have one short step.
 const YIELD: Duration = Duration::from_mins(1);
@@ -209,7 +209,8 @@ impl Engine {
         })
     }
 
-    /// A background operation has one step: a user's waits for it instead of being refused.
+    /// A background operation has one step: a user's waits for it instead of being refused. A stuck one is given up: it
+    /// is asked for again when it is due, and must not keep anyone from deploying.
     async fn await_background(&self, submission: &Submission) -> Result<(), SubmitError> {
         if submission.kind.is_background() {
             return Ok(());
@@ -217,8 +218,11 @@ impl Engine {
         let mut notices = self.feed().watch();
         let deadline = tokio::time::Instant::now() + YIELD;
         while let Some(holder) = self.holder(&submission.environment.name).await? {
-            if !holder.plan.kind.is_background() || holder.outcome.is_some() {
+            if !holder.plan.kind.is_background() {
                 break;
+            }
+            if holder.outcome.is_some() {
+                self.give_up(&holder).await?;
             }
             let next = tokio::time::timeout(Duration::from_millis(200), notices.recv());
             // Woken by a notice or by time: either way the store is asked again.
@@ -228,6 +232,16 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    async fn give_up(&self, stuck: &Operation) -> Result<(), SubmitError> {
+        let (id, kind) = (&stuck.id, &stuck.plan.kind);
+        tracing::warn!(operation = %id, %kind, "a stuck background operation yields to a user's");
+        match self.resolve(id).await {
+            Err(ControlError::Store(error)) => Err(error.into()),
+            // Somebody else may have helped it on meanwhile: the store is asked again.
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 }
 

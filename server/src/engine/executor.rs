@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use stratus_core::operation::decide::backoff;
+use stratus_core::operation::step::Class;
 use stratus_core::operation::{Decision, Direction, Entry, Event, Outcome, Output, decide};
 use stratus_core::store::{Operation, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -50,19 +51,26 @@ impl Executor {
                 Decision::Apply { step, failures } => (step, Direction::Forward, failures),
                 Decision::Undo { step, failures } => (step, Direction::Back, failures),
             };
-            if failures > 0 && self.waited(backoff(failures), direction).await.is_err() {
-                continue;
+            if failures > 0 {
+                let class = operation.plan.steps[step].class();
+                let heeds_cancel = direction == Direction::Forward && class == Class::Undo;
+                if self.waited(backoff(failures), heeds_cancel).await.is_err() {
+                    continue;
+                }
             }
             self.take(operation, &entries, step, direction).await?;
         }
     }
 
     /// Waits before another try; an error is a reason to look at the journal again.
-    async fn waited(&self, wait: std::time::Duration, direction: Direction) -> Result<(), ()> {
+    ///
+    /// Only a step before the pivot heeds a cancel: of one that came too late the journal would say nothing new, and the
+    /// tries would be used up without a wait.
+    async fn waited(&self, wait: std::time::Duration, heeds_cancel: bool) -> Result<(), ()> {
         tokio::select! {
             () = tokio::time::sleep(wait) => Ok(()),
             () = self.shutdown.cancelled() => Err(()),
-            () = self.cancel.cancelled(), if direction == Direction::Forward => Ok(()),
+            () = self.cancel.cancelled(), if heeds_cancel => Err(()),
         }
     }
 

@@ -18,7 +18,9 @@ type Job = Box<dyn FnOnce(&mut Connection, &Reserve) + Send>;
 
 /// Runs jobs on the connection, one after the other.
 pub struct Database {
-    jobs: mpsc::SyncSender<Job>,
+    /// Taken when it is dropped: the thread ends when nobody can send.
+    jobs: Option<mpsc::SyncSender<Job>>,
+    thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Database {
@@ -28,7 +30,7 @@ impl Database {
         let connection = schema::open(path)?;
         reserve.take();
         let (jobs, queue) = mpsc::sync_channel::<Job>(QUEUE);
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || {
                 let mut connection = connection;
@@ -39,7 +41,10 @@ impl Database {
             .map_err(|error| StoreError::Failed {
                 detail: format!("no thread: {error}"),
             })?;
-        Ok(Self { jobs })
+        Ok(Self {
+            jobs: Some(jobs),
+            thread: Some(thread),
+        })
     }
 
     /// Runs `job` in a transaction that is on disk when this returns. A full disk costs the reserve and one more try.
@@ -85,6 +90,7 @@ impl Database {
             detail: "its thread has stopped".to_owned(),
         };
         let jobs = self.jobs.clone();
+        let jobs = jobs.expect("taken only when the database is dropped");
         match jobs.try_send(job) {
             Ok(()) => {}
             Err(mpsc::TrySendError::Full(job)) => {
@@ -102,6 +108,17 @@ impl Database {
             }
         }
         answered.await.map_err(stopped)?
+    }
+}
+
+impl Drop for Database {
+    /// Waits until what was asked is done and the connection is closed: its log is then part of the database.
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so itself.
+            let _ = thread.join();
+        }
     }
 }
 

@@ -25,6 +25,16 @@ impl Running {
     /// # Errors
     /// When any part of it fails.
     pub async fn open(name: &str, members: u16, more: &str) -> anyhow::Result<Self> {
+        let mut running = Self::make(name, members, more)?;
+        running.go_live(&[]).await?;
+        Ok(running)
+    }
+
+    /// Makes the folder, the shop and the configuration; starts nothing.
+    ///
+    /// # Errors
+    /// When one of them cannot be written.
+    pub fn make(name: &str, members: u16, more: &str) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("stratus-")
             .tempdir_in("/var/tmp")?;
@@ -37,21 +47,29 @@ impl Running {
         };
         let shop = Shop::make(&place.code().join("shop"))?;
         place.configure(&shop.yaml("shop", &format!("    replicas: {members}\n{more}")))?;
-        let mut running = Self {
+        Ok(Self {
             place,
             shop,
             server: None,
             _folder: folder,
-        };
-        running.server = Some(Server::start(&running.place).await?);
-        running
-            .place
+        })
+    }
+
+    /// Starts the server, with `variables` in its environment, and nginx, and makes generation 1 live.
+    ///
+    /// # Errors
+    /// When any part of it fails.
+    pub async fn go_live(&mut self, variables: &[(&str, &str)]) -> anyhow::Result<()> {
+        let mut server = Server::spawn_with(&self.place, variables)?;
+        server.answers(&self.place).await?;
+        self.server = Some(server);
+        self.place
             .compose_up()
             .await
             .context("nginx does not start")?;
-        running.place.done(&["zerodowntime.init"]).await?;
-        running.place.done(&["zerodowntime.switch"]).await?;
-        Ok(running)
+        self.place.done(&["zerodowntime.init"]).await?;
+        self.place.done(&["zerodowntime.switch"]).await?;
+        Ok(())
     }
 
     /// Deploys release `number` of the shop; what init and switch reported.
@@ -95,7 +113,9 @@ impl Drop for Running {
     fn drop(&mut self) {
         drop(self.server.take());
         let mut names = vec![self.place.nginx()];
+        let mut networks = vec![self.place.project.clone()];
         if let Ok(installation) = std::fs::read_to_string(self.place.data().join("installation")) {
+            networks.push(format!("stratus-{}", installation.trim()));
             let filter = format!("label=org.stratus.installation={}", installation.trim());
             let found = Command::new("docker")
                 .args(["ps", "-aq", "--filter", &filter])
@@ -112,7 +132,8 @@ impl Drop for Running {
             .args(&names)
             .output();
         let _ = Command::new("docker")
-            .args(["network", "rm", &self.place.project])
+            .args(["network", "rm"])
+            .args(&networks)
             .output();
     }
 }

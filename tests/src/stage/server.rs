@@ -37,6 +37,15 @@ impl Server {
     /// # Errors
     /// When it cannot be started.
     pub fn spawn(place: &Place, failpoint: Option<&str>) -> anyhow::Result<Self> {
+        let variables = failpoint.map(|point| ("STRATUS_FAILPOINT", point));
+        Self::spawn_with(place, variables.as_slice())
+    }
+
+    /// Starts it with variables in its environment; whether it answers is the caller's business.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn_with(place: &Place, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         let log = place.root.join("stratusd.log");
         let output = OpenOptions::new().create(true).append(true).open(&log)?;
         let mut command = Command::new(binary("stratusd")?);
@@ -48,9 +57,7 @@ impl Server {
         // Its own group: a Ctrl-C on the terminal is not for it.
         command.process_group(0);
         command.kill_on_drop(true);
-        if let Some(point) = failpoint {
-            command.env("STRATUS_FAILPOINT", point);
-        }
+        command.envs(variables.iter().copied());
         let child = command.spawn().context("stratusd cannot be started")?;
         Ok(Self { child, log })
     }

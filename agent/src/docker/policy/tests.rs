@@ -54,9 +54,22 @@ fn a_restart_policy_of_the_live_pool_is_no_violation() {
     assert_eq!(violations(live), []);
 }
 
+type Weakness = (&'static str, Value, &'static str);
+
+/// What is seen of each weakness: where it is, what is there, and the rule that it breaks.
+fn are_seen(weaknesses: &[Weakness]) {
+    for (pointer, value, rule) in weaknesses {
+        let mut weak = inspected();
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        weak.pointer_mut(parent).unwrap()[key] = value.clone();
+        let rules: Vec<_> = violations(weak).iter().map(|v| v.rule).collect();
+        assert!(rules.contains(rule), "{pointer} = {value}: {rules:?}");
+    }
+}
+
 #[test]
-fn every_weakness_is_seen_by_the_rule_it_breaks() {
-    for (pointer, value, rule) in [
+fn every_privilege_is_seen_by_the_rule_it_breaks() {
+    are_seen(&[
         (
             "/HostConfig/CapDrop",
             json!(["NET_RAW"]),
@@ -96,6 +109,12 @@ fn every_weakness_is_seen_by_the_rule_it_breaks() {
         ("/Image", json!("sha256:other"), "image"),
         ("/Config/Entrypoint", json!(["entrypoint"]), "entry point"),
         ("/Config/StopSignal", json!("SIGTERM"), "stop signal"),
+    ]);
+}
+
+#[test]
+fn every_open_namespace_and_missing_limit_is_seen_by_the_rule_it_breaks() {
+    are_seen(&[
         ("/HostConfig/NetworkMode", json!("host"), "network"),
         ("/HostConfig/NetworkMode", json!("bridge"), "network"),
         ("/HostConfig/PidMode", json!("host"), "process namespace"),
@@ -131,13 +150,7 @@ fn every_weakness_is_seen_by_the_rule_it_breaks() {
             "bounded log",
         ),
         ("/HostConfig/Tmpfs", json!({"/tmp": "rw"}), "tmpfs"),
-    ] {
-        let mut weak = inspected();
-        let (parent, key) = pointer.rsplit_once('/').unwrap();
-        weak.pointer_mut(parent).unwrap()[key] = value.clone();
-        let rules: Vec<_> = violations(weak).iter().map(|v| v.rule).collect();
-        assert!(rules.contains(&rule), "{pointer} = {value}: {rules:?}");
-    }
+    ]);
 }
 
 #[test]

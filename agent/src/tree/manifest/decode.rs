@@ -1,6 +1,6 @@
 //! Reads the bytes of a manifest; every length and order is checked, nothing is believed.
 
-use super::{FORMAT, File, Folder, FolderKind, Header, Link, MAGIC, ManifestError, Tree};
+use super::{FORMAT, File, Folder, FolderKind, Header, Link, MAGIC, ManifestError, Tree, Way};
 use crate::tree::name::RelPath;
 use crate::tree::stat::{Stat, Time};
 
@@ -111,8 +111,7 @@ fn folder(content: &mut Reader<'_>, source: &mut Reader<'_>) -> Result<Folder, M
             mtime,
             capabilities,
             sure: true,
-            must_copy: false,
-            linked: false,
+            way: Way::Open,
         });
     }
     let mut links: Vec<Link> = Vec::new();

@@ -11,9 +11,10 @@ pub(crate) struct Encoded {
 
 /// Encodes a tree; the digest of its content is the release's name.
 pub(crate) fn encode(tree: &Tree, creator: &str, created_unix_s: u64) -> Encoded {
-    let (content, source) = (content(tree), source(tree));
+    let ((content, release), (source, source_digest)) =
+        rayon::join(|| hashed(content(tree)), || hashed(source(tree)));
     let header = Header {
-        release: blake3::hash(&content).to_hex().to_string(),
+        release,
         creator: creator.to_owned(),
         created_unix_s,
         files: tree.files(),
@@ -22,7 +23,7 @@ pub(crate) fn encode(tree: &Tree, creator: &str, created_unix_s: u64) -> Encoded
         bytes: tree.bytes(),
         content_bytes: content.len() as u64,
         source_bytes: source.len() as u64,
-        source_digest: blake3::hash(&source).to_hex().to_string(),
+        source_digest,
     };
     let json = serde_json::to_vec(&header).expect("a header has only strings and numbers");
     let mut out = Writer(Vec::with_capacity(
@@ -39,6 +40,11 @@ pub(crate) fn encode(tree: &Tree, creator: &str, created_unix_s: u64) -> Encoded
         header,
         bytes: out.0,
     }
+}
+
+fn hashed(bytes: Vec<u8>) -> (Vec<u8>, String) {
+    let digest = blake3::hash(&bytes).to_hex().to_string();
+    (bytes, digest)
 }
 
 /// What the release holds. Everything in here changes the digest.

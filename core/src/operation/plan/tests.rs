@@ -1,0 +1,145 @@
+//! The recipes as text, and what is refused.
+
+use super::*;
+use crate::operation::sample::environment;
+use crate::snapshots::Verify;
+
+fn release(digit: u32) -> ReleaseId {
+    format!("{digit:064x}").parse().unwrap()
+}
+
+fn record(generation: u32) -> PoolRecord {
+    PoolRecord {
+        generation: Generation(generation),
+        release: release(generation),
+        members: 2,
+        since_ms: 0,
+    }
+}
+
+/// Generation 1 is previous, 2 is live, 3 is standby.
+fn full() -> EnvironmentState {
+    EnvironmentState {
+        live: Some(record(2)),
+        standby: Some(record(3)),
+        previous: Some(record(1)),
+        warm_until_ms: Some(7),
+    }
+}
+
+fn made(kind: Kind, state: &EnvironmentState, warmth: Warmth) -> Result<Plan, PlanError> {
+    let environment = Environment {
+        warm: vec!["/".to_owned()],
+        ..environment()
+    };
+    let context = Context {
+        environment: &environment,
+        state,
+        generation: Generation(4),
+        warmth,
+    };
+    Plan::new("op".parse().unwrap(), kind, context)
+}
+
+fn steps(kind: Kind, warmth: Warmth) -> String {
+    let plan = made(kind, &full(), warmth).unwrap();
+    let names: Vec<_> = plan.steps.iter().map(|step| step.name()).collect();
+    let target = plan.pool().map(|pool| pool.to_string());
+    format!("{}: {}", target.unwrap_or_default(), names.join(" "))
+}
+
+const INIT: Kind = Kind::Init {
+    verify: Verify::Metadata,
+};
+
+#[test]
+fn every_kind_has_its_recipe() {
+    use Warmth::{Cold, Warm};
+    assert_eq!(
+        steps(INIT, Warm),
+        "shop-g4: reserve preflight snapshot create start await_ready warm stage"
+    );
+    assert_eq!(
+        steps(Kind::Switch, Warm),
+        "shop-g3: await_ready route promote drain park"
+    );
+    assert_eq!(
+        steps(Kind::Rollback, Warm),
+        "shop-g1: await_ready route promote drain park"
+    );
+    assert_eq!(
+        steps(Kind::Rollback, Cold),
+        "shop-g1: start await_ready route promote drain park"
+    );
+    assert_eq!(steps(Kind::Abort, Warm), "shop-g3: unstage discard");
+    let generation = Generation(1);
+    assert_eq!(steps(Kind::Retire { generation }, Warm), "shop-g1: retire");
+    let release = release(9);
+    assert_eq!(steps(Kind::Reap { release }, Warm), ": reap");
+}
+
+#[test]
+fn an_init_without_warm_paths_has_no_warm_step() {
+    assert!(!init(&environment()).contains(&Step::Warm));
+}
+
+#[test]
+fn a_plan_remembers_what_it_goes_back_to() {
+    let plan = made(INIT, &full(), Warmth::Warm).unwrap();
+    assert_eq!(plan.origin, Some(record(2)));
+    assert_eq!(plan.previous, Some(Generation(1)));
+    assert_eq!(plan.stale, Some(Generation(3)));
+    assert_eq!(plan.base, Some(release(2)));
+}
+
+#[test]
+fn files_are_linked_from_a_release_that_stays() {
+    assert_eq!(base(&EnvironmentState::default()), None);
+    let standby_only = EnvironmentState {
+        standby: Some(record(1)),
+        ..EnvironmentState::default()
+    };
+    assert_eq!(base(&standby_only), None);
+    let rolled_back = EnvironmentState {
+        live: Some(record(1)),
+        previous: Some(record(2)),
+        ..EnvironmentState::default()
+    };
+    assert_eq!(base(&rolled_back), Some(release(2)));
+}
+
+#[test]
+fn what_the_state_does_not_allow_is_refused() {
+    let nothing = EnvironmentState::default();
+    let refused = |kind| made(kind, &nothing, Warmth::Warm).unwrap_err();
+    assert_eq!(refused(Kind::Switch), PlanError::NoStandby);
+    assert_eq!(refused(Kind::Abort), PlanError::NoStandby);
+    assert_eq!(refused(Kind::Rollback), PlanError::NoPrevious);
+}
+
+#[test]
+fn a_pool_or_release_that_has_a_role_is_not_cleaned_up() {
+    for generation in [2, 3, 4] {
+        let kind = Kind::Retire {
+            generation: Generation(generation),
+        };
+        let refused = made(kind, &full(), Warmth::Warm).unwrap_err();
+        assert!(matches!(refused, PlanError::NotNeeded(_)), "{generation}");
+    }
+    for used in [1, 2, 3] {
+        let kind = Kind::Reap {
+            release: release(used),
+        };
+        let refused = made(kind, &full(), Warmth::Warm).unwrap_err();
+        assert!(matches!(refused, PlanError::NotNeeded(_)), "{used}");
+    }
+}
+
+#[test]
+fn a_stored_plan_is_read_back_as_it_was() {
+    let plan = made(Kind::Switch, &full(), Warmth::Warm).unwrap();
+    let text = serde_json::to_string(&plan).unwrap();
+    assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+    let unknown = text.replace("\"await_ready\"", "\"dance\"");
+    assert!(serde_json::from_str::<Plan>(&unknown).is_err());
+}

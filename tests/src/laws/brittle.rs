@@ -1,0 +1,160 @@
+//! The fake machine behind a tap: every one of its effects is a place to die at, or to fail at.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use stratus_core::environment::Ready;
+use stratus_core::fake::FakeMachine;
+use stratus_core::release::{OnDisk, Snapshot};
+use stratus_core::route::{Links, RouteTable};
+use stratus_core::router::{Loaded, RouterError};
+use stratus_core::runtime::{Drained, Observed, Restart, RuntimeError};
+use stratus_core::snapshots::{Forecast, SnapshotError, Take};
+use stratus_core::{
+    Environment, EnvironmentName, Generation, OperationId, Pool, PoolId, ReleaseId, Router,
+    Runtime, Snapshots,
+};
+
+use crate::laws::tap::{Tap, Tripped};
+
+/// A machine whose effects go through a tap.
+pub(crate) struct Brittle {
+    pub machine: FakeMachine,
+    pub tap: Arc<Tap>,
+}
+
+impl From<Tripped> for RuntimeError {
+    fn from(Tripped: Tripped) -> Self {
+        Self::Refused {
+            detail: "the engine failed on purpose".to_owned(),
+        }
+    }
+}
+
+impl From<Tripped> for RouterError {
+    fn from(Tripped: Tripped) -> Self {
+        Self::Refused {
+            detail: "the router failed on purpose".to_owned(),
+        }
+    }
+}
+
+impl From<Tripped> for SnapshotError {
+    fn from(Tripped: Tripped) -> Self {
+        Self::NoSpace {
+            detail: "the disk failed on purpose".to_owned(),
+        }
+    }
+}
+
+#[async_trait]
+impl Runtime for Brittle {
+    async fn image(&self, reference: &str, fpm: &str) -> Result<String, RuntimeError> {
+        self.machine.image(reference, fpm).await
+    }
+
+    async fn create(&self, pool: &Pool, operation: &OperationId) -> Result<(), RuntimeError> {
+        self.tap.effect(self.machine.create(pool, operation)).await
+    }
+
+    async fn start(&self, pool: &Pool) -> Result<(), RuntimeError> {
+        self.tap.effect(self.machine.start(pool)).await
+    }
+
+    async fn ready(&self, pool: &Pool, host: &str, ready: &Ready) -> Result<(), RuntimeError> {
+        self.machine.ready(pool, host, ready).await
+    }
+
+    async fn warm(&self, pool: &Pool, host: &str, path: &str) -> Result<(), RuntimeError> {
+        self.tap.effect(self.machine.warm(pool, host, path)).await
+    }
+
+    async fn set_restart(&self, pool: &Pool, restart: Restart) -> Result<(), RuntimeError> {
+        self.tap
+            .effect(self.machine.set_restart(pool, restart))
+            .await
+    }
+
+    async fn drain(&self, pool: &Pool, limit: Duration) -> Result<Drained, RuntimeError> {
+        self.tap.effect(self.machine.drain(pool, limit)).await
+    }
+
+    async fn stop(&self, pool: &PoolId, grace: Duration) -> Result<(), RuntimeError> {
+        self.tap.effect(self.machine.stop(pool, grace)).await
+    }
+
+    async fn remove(&self, pool: &PoolId) -> Result<(), RuntimeError> {
+        self.tap.effect(Runtime::remove(&self.machine, pool)).await
+    }
+
+    async fn list(&self) -> Result<Vec<Observed>, RuntimeError> {
+        Runtime::list(&self.machine).await
+    }
+}
+
+#[async_trait]
+impl Router for Brittle {
+    async fn load(&self, table: &RouteTable) -> Result<Loaded, RouterError> {
+        self.tap.effect(self.machine.load(table)).await
+    }
+
+    async fn settle(&self) -> Result<(), RouterError> {
+        self.tap.effect(self.machine.settle()).await
+    }
+
+    async fn flip(&self, environment: &EnvironmentName, links: Links) -> Result<(), RouterError> {
+        self.tap.effect(self.machine.flip(environment, links)).await
+    }
+
+    async fn links(&self, environment: &EnvironmentName) -> Result<Links, RouterError> {
+        self.machine.links(environment).await
+    }
+
+    async fn confirm(
+        &self,
+        environment: &EnvironmentName,
+        generation: Generation,
+        members: u16,
+    ) -> Result<(), RouterError> {
+        let confirmed = self.machine.confirm(environment, generation, members);
+        self.tap.effect(confirmed).await
+    }
+}
+
+#[async_trait]
+impl Snapshots for Brittle {
+    async fn preflight(
+        &self,
+        environment: &Environment,
+        base: Option<&ReleaseId>,
+    ) -> Result<Forecast, SnapshotError> {
+        self.machine.preflight(environment, base).await
+    }
+
+    async fn take(&self, request: Take<'_>) -> Result<Snapshot, SnapshotError> {
+        self.tap.effect(self.machine.take(request)).await
+    }
+
+    async fn discard(
+        &self,
+        environment: &EnvironmentName,
+        operation: &OperationId,
+    ) -> Result<(), SnapshotError> {
+        let discarded = self.machine.discard(environment, operation);
+        self.tap.effect(discarded).await
+    }
+
+    async fn remove(
+        &self,
+        environment: &EnvironmentName,
+        release: &ReleaseId,
+    ) -> Result<(), SnapshotError> {
+        let removed = Snapshots::remove(&self.machine, environment, release);
+        self.tap.effect(removed).await
+    }
+
+    async fn list(&self, environment: &EnvironmentName) -> Result<Vec<OnDisk>, SnapshotError> {
+        Snapshots::list(&self.machine, environment).await
+    }
+}

@@ -1,0 +1,93 @@
+//! An environment to try things with.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use stratus_core::environment::{CodeAccess, Keep, Php, Ready, Replicas, User};
+use stratus_core::operation::Kind;
+use stratus_core::snapshots::Verify;
+use stratus_core::{Environment, Generation, ReleaseId};
+
+/// An environment of two members that keeps its previous pool warm for ten minutes.
+///
+/// # Panics
+/// When `name` is no environment name.
+pub fn environment(name: &str) -> Environment {
+    Environment {
+        name: name.parse().expect("a valid name"),
+        hosts: vec![format!("{name}.example")],
+        code: format!("/srv/{name}").into(),
+        docroot: "public".into(),
+        front: "index.php".to_owned(),
+        shared: vec!["data".into()],
+        links: Vec::new(),
+        exclude: Vec::new(),
+        deny: Vec::new(),
+        code_access: CodeAccess::Immutable,
+        autoscaling: false,
+        zero_downtime: true,
+        php: php(),
+        replicas: Replicas { min: 2, max: 2 },
+        ready: Ready {
+            path: "/health.php".to_owned(),
+            status: 200,
+            within: Duration::from_secs(30),
+            successes: 3,
+        },
+        warm: Vec::new(),
+        drain: Duration::from_secs(30),
+        keep: Keep {
+            releases: 3,
+            warm: Duration::from_mins(10),
+        },
+        upload_limit: 64 << 20,
+    }
+}
+
+fn php() -> Php {
+    Php {
+        image: "php:8.2".to_owned(),
+        fpm: "php-fpm8.2".to_owned(),
+        mount: "/app".into(),
+        user: User {
+            uid: 1000,
+            gid: 1000,
+        },
+        workers: 4,
+        ini: BTreeMap::from([("memory_limit".to_owned(), "128M".to_owned())]),
+        env: BTreeMap::new(),
+        memory: 256 << 20,
+        cpus_milli: 1000,
+    }
+}
+
+/// `init`, checked by metadata.
+pub fn init() -> Kind {
+    Kind::Init {
+        verify: Verify::Metadata,
+    }
+}
+
+/// The release that the fake file tree makes of a working tree that was edited `edits` times.
+///
+/// # Panics
+/// Never.
+pub fn release(edits: u64) -> ReleaseId {
+    format!("{edits:064x}")
+        .parse()
+        .expect("64 hexadecimal digits are a release id")
+}
+
+/// Removal of the release that `edits` edits make.
+pub fn reap(edits: u64) -> Kind {
+    Kind::Reap {
+        release: release(edits),
+    }
+}
+
+/// Stopping of the previous pool, which is of `generation`.
+pub fn retire(generation: u32) -> Kind {
+    Kind::Retire {
+        generation: Generation(generation),
+    }
+}

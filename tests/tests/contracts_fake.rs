@@ -1,0 +1,52 @@
+//! The fakes keep the contracts of the traits that they stand for.
+
+use std::time::Duration;
+
+use stratus_core::environment::{CodeAccess, Php, Ready, User};
+use stratus_core::fake::FakeMachine;
+use stratus_core::{Generation, Pool, PoolId};
+use stratus_tests::contracts::runtime::{Given, holds};
+
+#[tokio::test]
+async fn the_fake_keeps_the_contract_of_a_runtime() {
+    let machine = FakeMachine::default();
+    holds(&Given {
+        runtime: &machine,
+        pool: pool(),
+        ready: Ready {
+            path: "/index.php".to_owned(),
+            status: 200,
+            within: Duration::from_secs(1),
+            successes: 1,
+        },
+        missing_image: "missing",
+    })
+    .await;
+}
+
+fn pool() -> Pool {
+    Pool {
+        id: PoolId::new(&"shop".parse().unwrap(), Generation(1)),
+        release: "ab".repeat(32).parse().unwrap(),
+        image: "sha256:0".to_owned(),
+        members: 2,
+        php: Php {
+            image: "php".to_owned(),
+            fpm: "php-fpm".to_owned(),
+            mount: "/var/www/html".into(),
+            user: User { uid: 1, gid: 1 },
+            workers: 1,
+            ini: [].into(),
+            env: [].into(),
+            memory: 1 << 20,
+            cpus_milli: 1000,
+        },
+        code_access: CodeAccess::Immutable,
+        code: "/srv/shop".into(),
+        shared: Vec::new(),
+        links: Vec::new(),
+        docroot: "".into(),
+        front: "index.php".to_owned(),
+        upload_limit: 0,
+    }
+}

@@ -1,0 +1,89 @@
+//! The four laws, for every operation in every situation it can be asked in.
+
+use std::time::Duration;
+
+use stratus_core::operation::Kind;
+use stratus_tests::laws::Scenario;
+use stratus_tests::laws::bench::Past::{self, Edit, Members, Ran, Waited};
+use stratus_tests::laws::bench::{init, switch};
+use stratus_tests::laws::sample;
+
+/// Each scenario obeys each law: a test for each, so that a failure names both.
+macro_rules! laws {
+    ($($name:ident: $scenario:expr;)*) => {$(
+        mod $name {
+            use super::*;
+
+            #[tokio::test(start_paused = true)]
+            async fn twice_is_once() {
+                $scenario.twice_is_once().await;
+            }
+
+            #[tokio::test(start_paused = true)]
+            async fn failure_leaves_no_trace() {
+                $scenario.failure_leaves_no_trace().await;
+            }
+
+            #[tokio::test(start_paused = true)]
+            async fn a_crash_changes_nothing() {
+                $scenario.a_crash_changes_nothing().await;
+            }
+
+            #[tokio::test(start_paused = true)]
+            async fn a_crash_while_it_unwinds_changes_nothing() {
+                $scenario.a_crash_while_it_unwinds_changes_nothing().await;
+            }
+
+            #[tokio::test(start_paused = true)]
+            async fn cancel_after_a_crash_is_clean() {
+                $scenario.cancel_after_a_crash_is_clean().await;
+            }
+        }
+    )*};
+}
+
+/// An edited tree is live.
+fn deployed() -> [Past; 3] {
+    [Edit, init(), switch()]
+}
+
+/// One is live, one is previous.
+fn deployed_twice() -> [Past; 6] {
+    [Edit, init(), switch(), Edit, init(), switch()]
+}
+
+const AN_HOUR: Past = Waited(Duration::from_hours(1));
+
+laws! {
+    init_of_a_new_environment: Scenario::of(sample::init());
+    init_beside_a_live_pool: Scenario::of(sample::init()).after(deployed()).after([Edit]);
+    init_of_an_unchanged_tree: Scenario::of(sample::init()).after(deployed());
+    init_over_a_stale_standby: Scenario::of(sample::init()).after(deployed_twice()).after([Edit, init(), Edit]);
+    init_with_warm_paths: Scenario::of(sample::init()).shaped(|e| e.warm = vec!["/".to_owned(), "/a".to_owned()]);
+
+    switch_for_the_first_time: Scenario::of(Kind::Switch).after([init()]);
+    switch_from_a_live_pool: Scenario::of(Kind::Switch).after(deployed()).after([Edit, init()]);
+    switch_with_a_previous_pool: Scenario::of(Kind::Switch).after(deployed_twice()).after([Edit, init()]);
+    switch_to_more_members: Scenario::of(Kind::Switch).after(deployed()).after([Members(3), Edit, init()]);
+    switch_to_fewer_members: Scenario::of(Kind::Switch).after(deployed()).after([Members(1), Edit, init()]);
+    switch_that_keeps_nothing_warm: Scenario::of(Kind::Switch)
+        .shaped(|e| e.keep.warm = Duration::ZERO)
+        .after(deployed_twice())
+        .after([Edit, init()]);
+
+    rollback_to_a_warm_pool: Scenario::of(Kind::Rollback).after(deployed_twice());
+    rollback_to_a_cold_pool: Scenario::of(Kind::Rollback).after(deployed_twice()).after([AN_HOUR, Ran(sample::retire(1))]);
+    rollback_beside_a_standby: Scenario::of(Kind::Rollback).after(deployed_twice()).after([Edit, init()]);
+    rollback_to_fewer_members: Scenario::of(Kind::Rollback)
+        .shaped(|e| e.replicas.min = 1)
+        .after(deployed())
+        .after([Members(3), Edit, init(), switch()]);
+
+    abort_of_the_only_pool: Scenario::of(Kind::Abort).after([init()]);
+    abort_beside_a_live_pool: Scenario::of(Kind::Abort).after(deployed_twice()).after([Edit, init()]);
+
+    retire_of_a_warm_pool: Scenario::of(sample::retire(1)).after(deployed_twice()).after([AN_HOUR]);
+    retire_of_a_pool_that_is_still_warm: Scenario::of(sample::retire(1)).after(deployed_twice());
+
+    reap_of_an_old_release: Scenario::of(sample::reap(1)).after(deployed_twice()).after([Edit, init(), switch()]);
+}
