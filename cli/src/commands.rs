@@ -114,8 +114,8 @@ pub async fn run(command: Command, session: &mut Session<'_>) -> Result<Ended, C
             Ok(())
         }
         Command::Man(man) => man.run(session),
-        Command::CommandsDoc(page) => {
-            page.run(session);
+        Command::CommandsDoc(_) => {
+            commands_doc::run(session);
             Ok(())
         }
     }?;

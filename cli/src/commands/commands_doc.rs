@@ -13,11 +13,9 @@ use crate::session::Session;
 #[command(after_help = "Example:\n  stratus commands-doc > docs/commands.md")]
 pub struct CommandsDoc {}
 
-impl CommandsDoc {
-    /// Runs the command.
-    pub fn run(&self, session: &mut Session<'_>) {
-        session.out.raw(&text());
-    }
+/// Runs the command.
+pub fn run(session: &mut Session<'_>) {
+    session.out.raw(&text());
 }
 
 /// The whole page.
