@@ -1,4 +1,6 @@
-//! Puts the parts together. The only file that knows which machine is behind the traits.
+//! Puts the parts together. The only place that knows which machine is behind the traits.
+
+mod examined;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -49,7 +51,7 @@ pub fn fakes() -> Wired {
     };
     Wired {
         machine,
-        examined: Arc::new(NoMachine),
+        examined: Arc::new(examined::Demonstration),
     }
 }
 
@@ -72,6 +74,7 @@ pub async fn host(
     let router = NginxRouter::new(layout.clone(), settings(config), engine.clone());
     let records = AccessRecords::listen(&layout, config.nginx.user)
         .context("nginx's access records cannot be received")?;
+    let examined = examined::Host::new(engine.clone(), &config.nginx.container, &layout);
     let machine = Machine {
         runtime: Arc::new(DockerRuntime::new(engine, layout.clone(), options)),
         router: Arc::new(router),
@@ -83,7 +86,7 @@ pub async fn host(
     };
     Ok(Wired {
         machine,
-        examined: Arc::new(NoMachine),
+        examined: Arc::new(examined),
     })
 }
 
@@ -128,20 +131,5 @@ fn settings(config: &Config) -> Settings {
         } else {
             DebugHeader::Hidden
         },
-    }
-}
-
-struct NoMachine;
-
-#[async_trait::async_trait]
-impl Examined for NoMachine {
-    async fn engine(&self) -> Result<crate::doctor::EngineFacts, String> {
-        Err("there is no engine: everything is in memory".to_owned())
-    }
-    async fn nginx(&self) -> Result<Option<crate::doctor::NginxFacts>, String> {
-        Err("there is no nginx: everything is in memory".to_owned())
-    }
-    async fn image(&self, _: &str) -> Result<Option<String>, String> {
-        Err("there is no engine: everything is in memory".to_owned())
     }
 }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 pub struct Bed {
     pub source: PathBuf,
     pub releases: PathBuf,
-    _dir: Option<TempDir>,
+    dir: Option<TempDir>,
 }
 
 impl Bed {
@@ -34,7 +34,7 @@ impl Bed {
         Self {
             source,
             releases: path.join("env/shop/releases"),
-            _dir: None,
+            dir: None,
         }
     }
 
