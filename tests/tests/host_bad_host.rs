@@ -26,7 +26,8 @@ async fn without_an_nginx_that_can_be_used_nothing_moves() {
 /// A switch that must be undone while nobody serves.
 async fn undone(stage: &Running, words: &[&str]) {
     let before = stage.traces().await.unwrap();
-    let words = [words, &["was undone", stage.place.nginx().as_str()]].concat();
+    let nginx = stage.place.nginx();
+    let words = [words, &["was undone", &nginx]].concat();
     let output = stage.place.cli(&SWITCH).await.unwrap();
     output.refuses(&words).unwrap();
     stage.left_only(&before).await.unwrap();
