@@ -27,7 +27,7 @@ async fn without_an_nginx_that_can_be_used_nothing_moves() {
 async fn undone(stage: &Running, words: &[&str]) {
     let before = stage.traces().await.unwrap();
     let nginx = stage.place.nginx();
-    let words = [words, &["was undone", nginx.as_str()]].concat();
+    let words = [words, &["was undone", &nginx]].concat();
     let output = stage.place.cli(&SWITCH).await.unwrap();
     output.refuses(&words).unwrap();
     stage.left_only(&before).await.unwrap();
@@ -114,7 +114,9 @@ impl Drop for OldImage {
 
 async fn an_nginx_that_is_too_old(stage: &Running) {
     let old = OldImage::make(stage).await;
-    docker(&["rm", "-f", &stage.place.nginx()]).await;
+    // Stopped first: a killed nginx leaves its socket, and the next one cannot listen.
+    docker(&["stop", &stage.place.nginx()]).await;
+    docker(&["rm", &stage.place.nginx()]).await;
     stage.place.compose_up_image(&old.0).await.unwrap();
     comes_to_serve(stage, 3).await;
     let hosts = "hosts: [shop.example.test";
@@ -125,7 +127,9 @@ async fn an_nginx_that_is_too_old(stage: &Running) {
     let apply = ["environments.apply"];
     let words = ["nginx 1.22.1", "too old", "1.27.4", "keepalive_min_timeout"];
     stage.refused(&apply, &words).await.unwrap();
-    docker(&["rm", "-f", &stage.place.nginx()]).await;
+    // Stopped first: a killed nginx leaves its socket, and the next one cannot listen.
+    docker(&["stop", &stage.place.nginx()]).await;
+    docker(&["rm", &stage.place.nginx()]).await;
     stage.place.compose_up().await.unwrap();
     comes_to_serve(stage, 3).await;
     stage.place.done(&apply).await.unwrap();

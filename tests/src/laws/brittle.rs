@@ -165,4 +165,12 @@ impl Snapshots for Brittle {
     async fn list(&self, environment: &EnvironmentName) -> Result<Vec<OnDisk>, SnapshotError> {
         Snapshots::list(&self.machine, environment).await
     }
+
+    async fn sweep(
+        &self,
+        environment: &EnvironmentName,
+        running: &[OperationId],
+    ) -> Result<(), SnapshotError> {
+        self.machine.sweep(environment, running).await
+    }
 }
