@@ -322,6 +322,7 @@ pub fn pool(environment: &str, generation: u32) -> Pool {
         links: spec.links,
         docroot: spec.docroot,
         upload_limit: spec.upload_limit,
+        front: spec.front,
     }
 }
 

@@ -154,6 +154,15 @@ impl Snapshots for Brittle {
         self.tap.effect(removed).await
     }
 
+    async fn sweep(
+        &self,
+        environment: &EnvironmentName,
+        running: &[OperationId],
+    ) -> Result<(), SnapshotError> {
+        let swept = Snapshots::sweep(&self.machine, environment, running);
+        self.tap.effect(swept).await
+    }
+
     async fn list(&self, environment: &EnvironmentName) -> Result<Vec<OnDisk>, SnapshotError> {
         Snapshots::list(&self.machine, environment).await
     }
