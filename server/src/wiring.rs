@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use stratus_agent::docker::{DockerRuntime, Engine, Network, Options};
 use stratus_agent::layout::Layout;
-use stratus_agent::nginx::{DebugHeader, NginxRouter, Settings};
+use stratus_agent::nginx::{AccessRecords, DebugHeader, NginxRouter, Settings};
 use stratus_agent::snapshots::Releases;
 use stratus_core::fake::{FakeMachine, MemoryStore};
 use stratus_core::{InstallationId, Store};
@@ -71,12 +72,14 @@ pub async fn host(
         nginx_gid: config.nginx.user.gid,
     };
     let router = NginxRouter::new(layout.clone(), settings(config), engine.clone());
+    let records = AccessRecords::listen(&layout, config.nginx.user)
+        .context("nginx's access records cannot be received")?;
     let examined = examined::Host::new(engine.clone(), &config.nginx.container, &layout);
     let machine = Machine {
         runtime: Arc::new(DockerRuntime::new(engine, layout.clone(), options)),
         router: Arc::new(router),
         snapshots: Arc::new(Releases::new(layout)),
-        traffic: Arc::new(FakeMachine::default()),
+        traffic: Arc::new(records),
         store,
         clock: Arc::new(SystemClock),
         routes: Arc::default(),

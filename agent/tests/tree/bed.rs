@@ -11,7 +11,7 @@ use tempfile::TempDir;
 pub struct Bed {
     pub source: PathBuf,
     pub releases: PathBuf,
-    dir: Option<TempDir>,
+    _dir: Option<TempDir>,
 }
 
 impl Bed {
@@ -34,7 +34,7 @@ impl Bed {
         Self {
             source,
             releases: path.join("env/shop/releases"),
-            dir: None,
+            _dir: None,
         }
     }
 

@@ -159,8 +159,7 @@ impl Snapshots for Brittle {
         environment: &EnvironmentName,
         running: &[OperationId],
     ) -> Result<(), SnapshotError> {
-        let swept = Snapshots::sweep(&self.machine, environment, running);
-        self.tap.effect(swept).await
+        self.machine.sweep(environment, running).await
     }
 
     async fn list(&self, environment: &EnvironmentName) -> Result<Vec<OnDisk>, SnapshotError> {
