@@ -28,10 +28,6 @@ pub(super) struct Record {
 
 /// A datagram of nginx's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives for one datagram, and nearly all are records"
-)]
 pub(super) enum Message {
     /// Somebody asked nginx's private socket; the text is what they called it.
     Mark(String),
