@@ -323,7 +323,6 @@ pub fn pool(environment: &str, generation: u32) -> Pool {
         docroot: spec.docroot,
         front: spec.front,
         upload_limit: spec.upload_limit,
-        front: spec.front,
     }
 }
 
