@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::Result;
 use async_trait::async_trait;
 use stratus_agent::docker::{EngineError, Finished};
-use stratus_agent::nginx::NginxRouter;
 use stratus_agent::nginx::master::{Master, State, Workers};
 use stratus_agent::nginx::render::render;
+use stratus_agent::nginx::{AccessRecords, NginxRouter};
 use stratus_core::router::RouterError;
 use stratus_core::{Faulty as _, Router as _};
 use stratus_tests::contracts;
@@ -63,6 +63,8 @@ async fn a_text_that_nginx_refuses_is_never_put_in_place() -> Result<()> {
 #[tokio::test]
 async fn a_text_that_nginx_takes_and_does_not_serve_is_put_back() -> Result<()> {
     let (bench, _members) = Bench::with_shop(1).await?;
+    // As in real life; without it, nginx fills its log with records that nobody takes.
+    let _records = AccessRecords::listen(&bench.layout, bench.settings.user)?;
     let before = on_disk(&bench);
     // Something else listens on a port of the new text: nginx's own test cannot see that.
     let squatter = format!("{}-squatter", bench.settings.container);

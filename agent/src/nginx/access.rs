@@ -87,7 +87,7 @@ impl AccessRecords {
         let books = Arc::<Books>::default();
         let receiver = books.clone();
         let listener = Listener::start(&layout.access_socket(), move |datagram| {
-            receiver.take(datagram)
+            receiver.take(datagram);
         })?;
         Ok(Self {
             books,

@@ -212,14 +212,21 @@ impl NginxRouter {
     /// Why nginx did not take its file, in its own words.
     async fn last_words(&self) -> String {
         let log = self.master.log_tail().await.unwrap_or_default();
-        let lines: Vec<&str> = log
-            .lines()
-            .filter(|line| line.contains("[emerg]"))
-            .collect();
-        match lines.last() {
-            Some(line) => format!("; nginx wrote: {line}"),
-            None => String::new(),
+        let mut words = Vec::new();
+        for (_, word) in log.lines().filter_map(|line| line.split_once("[emerg] ")) {
+            // It tries a busy port five times; the numbers before the words are its own.
+            let word = word.split_once(": ").map_or(word, |(_, word)| word);
+            if words.last() != Some(&word) {
+                words.push(word);
+            }
         }
+        if words.is_empty() {
+            return String::new();
+        }
+        format!(
+            "; nginx wrote: {}",
+            words[words.len().saturating_sub(2)..].join(", ")
+        )
     }
 
     fn render(&self, table: &RouteTable, revision: u64) -> Result<String, RouterError> {
@@ -313,6 +320,10 @@ impl Router for NginxRouter {
         generation: Generation,
         members: u16,
     ) -> Result<(), RouterError> {
+        // Asking an nginx that does not run takes all of the limit and says nothing of how to start it.
+        if let Ok(state @ (State::Missing | State::Stopped { .. })) = self.master.state().await {
+            return Err(self.how_to_start(&state));
+        }
         self.confirming()
             .pool(environment, generation, members)
             .await

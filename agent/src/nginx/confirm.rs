@@ -51,7 +51,7 @@ impl Confirm<'_> {
                 let detail = format!("revision {revision} was asked for, {found} after {limit} s");
                 return Err(RouterError::NotConfirmed { detail });
             }
-            sleep(PAUSE).await;
+            sleep(if streak > 0 { PAUSE } else { 5 * PAUSE }).await;
         }
     }
 

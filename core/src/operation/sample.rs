@@ -7,7 +7,7 @@ use crate::environment::{CodeAccess, Keep, Php, Ready, Replicas, User};
 
 pub fn environment() -> Environment {
     Environment {
-        name: "shop".parse().unwrap(),
+        name: "shop".parse().expect("a name"),
         hosts: vec!["shop.example".to_owned()],
         code: "/srv/shop".into(),
         docroot: "public".into(),

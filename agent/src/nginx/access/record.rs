@@ -32,7 +32,7 @@ pub(super) enum Message {
     /// Somebody asked nginx's private socket; the text is what they called it.
     Mark(String),
     /// A visitor's request.
-    Record(Record),
+    Record(Box<Record>),
 }
 
 /// What became of a request.
@@ -65,7 +65,9 @@ pub(super) fn parse(datagram: &[u8]) -> Option<Message> {
     let text = String::from_utf8_lossy(&datagram[start..]);
     match serde_json::from_str::<Mark>(&text) {
         Ok(Mark { mark }) => Some(Message::Mark(mark)),
-        Err(_) => serde_json::from_str(&text).ok().map(Message::Record),
+        Err(_) => serde_json::from_str(&text)
+            .ok()
+            .map(|record| Message::Record(Box::new(record))),
     }
 }
 
@@ -130,7 +132,7 @@ mod tests {
         }
         let datagram = format!("<190>Nov 22 13:22:11 stratus: {fields}");
         match parse(datagram.as_bytes()) {
-            Some(Message::Record(record)) => record,
+            Some(Message::Record(record)) => *record,
             other => panic!("{other:?}"),
         }
     }
