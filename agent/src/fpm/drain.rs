@@ -28,8 +28,9 @@ mod tests;
 pub const GAP: Duration = Duration::from_millis(250);
 /// Pause after a barrier that found somebody at work.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How long the second barrier may take where the limit is over: the first one was clear.
-const CONFIRM_LIMIT: Duration = Duration::from_secs(1);
+/// Time in which an idle worker answers; what the second barrier has even where the limit is over, since the first one was
+/// clear.
+const FAIR: Duration = Duration::from_secs(1);
 
 /// What a member holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +43,8 @@ enum Held {
 
 /// Waits until no member holds a request, at most `limit`; what remains then is said.
 ///
-/// A silent member counts as what it said last, or as `workers` requests: they must all be busy, or one would have
-/// answered.
+/// A silent member counts as what it said last, and as `workers` requests where it had time to answer: they must all be
+/// busy, or one would have.
 ///
 /// # Errors
 /// When a member does not listen and the engine cannot say whether it runs.
@@ -57,40 +58,26 @@ pub async fn drain(
     let mut last = vec![u64::from(workers.max(1)); members.len()];
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let allowed = if was_clear {
-            left.max(CONFIRM_LIMIT)
-        } else {
-            left
-        };
-        let remaining = barrier(members, &mut last, workers, allowed).await?;
-        let clear = remaining == 0;
+        let allowed = if was_clear { left.max(FAIR) } else { left };
+        let held = try_join_all(members.iter().map(|member| ask(member, allowed))).await?;
+        let clear = held.iter().all(|held| *held == Held::Known(0));
         if clear && was_clear {
             return Ok(Drained { remaining: 0 });
         }
+        for (last, held) in last.iter_mut().zip(held) {
+            *last = match held {
+                Held::Known(requests) => requests,
+                Held::Silent if *last == 0 && allowed >= FAIR => u64::from(workers.max(1)),
+                Held::Silent => *last,
+            };
+        }
         if !clear && Instant::now() >= deadline {
+            let remaining = last.iter().sum::<u64>().max(1);
             return Ok(Drained { remaining });
         }
         was_clear = clear;
         sleep(if clear { GAP } else { PAUSE }).await;
     }
-}
-
-/// Asks every member at once, and adds up.
-async fn barrier(
-    members: &[Member],
-    last: &mut [u64],
-    workers: u16,
-    limit: Duration,
-) -> Result<u64, RuntimeError> {
-    let held = try_join_all(members.iter().map(|member| ask(member, limit))).await?;
-    for (last, held) in last.iter_mut().zip(held) {
-        *last = match held {
-            Held::Known(requests) => requests,
-            Held::Silent if *last == 0 => u64::from(workers.max(1)),
-            Held::Silent => *last,
-        };
-    }
-    Ok(last.iter().sum())
 }
 
 async fn ask(member: &Member, limit: Duration) -> Result<Held, RuntimeError> {
