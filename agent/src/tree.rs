@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! <releases>/.new-<operation>/   a release under construction (0700): tree/ and manifest
-//!        │  publish: syncfs, rename manifest, rename tree, fsync of the folder
+//!        │  publish: (syncfs done) rename manifest, rename tree, fsync of the folder
 //!        ▼
 //! <releases>/<digest>/           the release; <digest>.manifest beside it
 //!        │  remove: rename
