@@ -16,6 +16,7 @@ mod network;
 mod once;
 mod policy;
 mod runtime;
+mod survey;
 mod volume;
 
 pub use body::{Bind, Tmpfs};
@@ -26,3 +27,4 @@ pub use image::Image;
 pub use network::Network;
 pub use once::{Finished, Once};
 pub use runtime::{DockerRuntime, Options};
+pub use survey::{Reach, Setup, Survey};

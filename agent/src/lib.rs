@@ -5,7 +5,9 @@
 
 pub mod docker;
 pub mod fpm;
+pub mod host;
 pub mod layout;
 pub mod nginx;
+pub mod probe;
 pub mod snapshots;
 pub mod tree;

@@ -79,7 +79,7 @@ impl Snapshots for Releases {
         tokio::pin!(copying);
         loop {
             tokio::select! {
-                taken = &mut copying => return to_snapshot(taken?),
+                taken = &mut copying => return to_snapshot(&taken?),
                 () = tokio::time::sleep(BEAT) => {
                     (take.progress)(to_counts(progress.counts()));
                     if take.cancel.load(Ordering::Relaxed) {
@@ -165,7 +165,7 @@ fn to_counts(counts: tree::Counts) -> Counts {
     }
 }
 
-fn to_snapshot(taken: tree::Snapshot) -> Result<Snapshot, SnapshotError> {
+fn to_snapshot(taken: &tree::Snapshot) -> Result<Snapshot, SnapshotError> {
     let stripped = taken.stripped.iter().map(|s| s.path.display().to_string());
     let rewritten = taken.rewritten.iter().map(|r| {
         format!(

@@ -102,13 +102,15 @@ pub fn known(name: &str, command: &clap::Command) -> Result<(), CliError> {
     if names::NOT_BUILT.contains(&name) {
         return Err(CliError::not_built(name));
     }
-    let built = || command.get_subcommands().map(clap::Command::get_name);
-    if built().any(|known| known == name) {
+    let mut all = command.get_subcommands().map(clap::Command::get_name);
+    if all.any(|known| known == name) {
         return Ok(());
     }
+    let offered = command.get_subcommands().filter(|c| !c.is_hide_set());
+    let offered = offered.map(clap::Command::get_name);
     Err(CliError::unknown_command(
         name,
-        names::nearest(name, built().chain(names::NOT_BUILT)),
+        names::nearest(name, offered.chain(names::NOT_BUILT)),
     ))
 }
 

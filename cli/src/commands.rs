@@ -1,5 +1,6 @@
 //! The commands, one file a verb, under the names that scripts use.
 
+mod commands_doc;
 pub mod completions;
 pub mod doctor;
 pub mod environments;
@@ -16,7 +17,7 @@ use crate::Ended;
 use crate::error::CliError;
 use crate::session::Session;
 
-/// What to do. The help text groups these in `help::GROUPS`.
+/// What to do. The help text groups these in `help::GROUPS`, all but the hidden ones.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     #[command(name = "zerodowntime.init")]
@@ -65,6 +66,8 @@ pub enum Command {
     Completions(completions::Completions),
     #[command(name = "man")]
     Man(man::Man),
+    #[command(name = "commands-doc", hide = true)]
+    CommandsDoc(commands_doc::CommandsDoc),
 }
 
 impl Command {
@@ -111,6 +114,10 @@ pub async fn run(command: Command, session: &mut Session<'_>) -> Result<Ended, C
             Ok(())
         }
         Command::Man(man) => man.run(session),
+        Command::CommandsDoc(_) => {
+            commands_doc::run(session);
+            Ok(())
+        }
     }?;
     Ok(Ended::Done)
 }

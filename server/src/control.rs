@@ -3,17 +3,40 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use stratus_core::Environment;
-use stratus_core::fault::chain;
+use stratus_core::store::StoreError;
+use stratus_core::{Environment, EnvironmentName};
 use stratus_proto::v1::Change;
 use tokio::sync::Mutex;
-use tonic::Status;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, ConfigError};
 use crate::doctor::Machine as Examined;
 use crate::engine::Engine;
-use crate::engine::act::Machine;
-use crate::grpc::status;
+use crate::engine::act::{ActError, Machine};
+
+/// Why the configuration was not applied. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// A demonstration.
+    #[error("there is no configuration file to read")]
+    NoFile,
+    /// The file is not there or not valid.
+    #[error("nothing was changed")]
+    Config(#[source] ConfigError),
+    /// A key changed that is only read at the start.
+    #[error(
+        "the keys under server: and nginx: take effect with a restart of stratusd; nothing was changed"
+    )]
+    NeedsRestart,
+    /// An environment that serves visitors is missing.
+    #[error("environment {0} is live and no longer configured; put it back: nothing was changed")]
+    LiveRemoved(EnvironmentName),
+    /// The state could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// nginx does not take it.
+    #[error(transparent)]
+    Act(#[from] ActError),
+}
 
 /// The engine, the machine and the configuration.
 pub struct Control {
@@ -34,44 +57,30 @@ impl Control {
     ///
     /// # Errors
     /// When the configuration is not valid, or nginx refuses it: then nothing has changed.
-    pub async fn apply(&self, dry_run: bool) -> Result<Vec<Change>, Status> {
+    pub async fn apply(&self, dry_run: bool) -> Result<Vec<Change>, ApplyError> {
         let mut current = self.config.lock().await;
-        let Some(file) = &self.file else {
-            return Err(Status::failed_precondition(
-                "there is no configuration file to read",
-            ));
-        };
-        let next = config::load(file).map_err(|error| {
-            Status::failed_precondition(format!("nothing was changed: {}", chain(&error)))
-        })?;
+        let file = self.file.as_ref().ok_or(ApplyError::NoFile)?;
+        let next = config::load(file).map_err(ApplyError::Config)?;
         if next.server != current.server || next.nginx != current.nginx {
-            return Err(Status::failed_precondition(
-                "the keys under server: and nginx: take effect with a restart of stratusd; nothing was changed",
-            ));
+            return Err(ApplyError::NeedsRestart);
         }
         let store = self.engine.store();
-        let before = store.environments().await.map_err(|e| status::store(&e))?;
+        let before = store.environments().await?;
         let changes = changes(&before, &next.environments);
         if dry_run {
             return Ok(changes);
         }
         self.refuse_removal_of_live(&before, &next.environments)
             .await?;
-        let held = self.engine.held().await.map_err(|e| status::store(&e))?;
-        store
-            .put_environments(&next.environments)
-            .await
-            .map_err(|e| status::store(&e))?;
+        let held = self.engine.held().await?;
+        store.put_environments(&next.environments).await?;
         if let Err(error) = self
             .machine
             .load_environments(&next.environments, &held)
             .await
         {
-            store
-                .put_environments(&before)
-                .await
-                .map_err(|e| status::store(&e))?;
-            return Err(status::act(&error));
+            store.put_environments(&before).await?;
+            return Err(error.into());
         }
         *current = next;
         Ok(changes)
@@ -82,17 +91,13 @@ impl Control {
         &self,
         before: &[Environment],
         after: &[Environment],
-    ) -> Result<(), Status> {
+    ) -> Result<(), ApplyError> {
         for gone in before
             .iter()
             .filter(|old| !after.iter().any(|new| new.name == old.name))
         {
-            let state = self.engine.store().state(&gone.name).await;
-            if state.map_err(|e| status::store(&e))?.live.is_some() {
-                return Err(Status::failed_precondition(format!(
-                    "environment {} is live and no longer configured; put it back: nothing was changed",
-                    gone.name
-                )));
+            if self.engine.store().state(&gone.name).await?.live.is_some() {
+                return Err(ApplyError::LiveRemoved(gone.name.clone()));
             }
         }
         Ok(())

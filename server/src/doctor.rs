@@ -1,10 +1,9 @@
 //! The doctor: looks at the host, the engine and nginx, and says what is wrong and what to do about it.
 //!
-//! [`host`] and [`Machine`] collect plain facts; everything else judges facts and does no I/O.
+//! [`stratus_agent::host`] and [`Machine`] collect plain facts; everything else judges facts and does no I/O.
 
 mod disk;
 mod engine;
-pub mod host;
 mod kernel;
 mod nginx;
 mod permissions;
@@ -17,11 +16,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use stratus_agent::host::{self, HostFacts};
 use stratus_core::environment::User;
 use tokio::time::timeout;
 
 use crate::config::Config;
-use host::HostFacts;
 
 /// How long the engine and nginx may take to answer one question.
 const ASK_LIMIT: Duration = Duration::from_secs(10);

@@ -137,7 +137,6 @@ impl Api {
     }
 }
 
-#[expect(clippy::result_large_err, reason = "tonic's own error type")]
 fn operation_id(text: &str) -> Result<OperationId, Status> {
     text.parse()
         .map_err(|error| Status::invalid_argument(format!("{error}")))

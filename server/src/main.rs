@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use stratus_core::fault::chain;
 use stratus_server::config::{self, Config};
 use stratus_server::serve;
 use tokio::signal::unix::{SignalKind, signal};
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
     let config = match config::load(&file) {
         Ok(config) => config,
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("{}", chain(&error));
             return ExitCode::FAILURE;
         }
     };

@@ -194,3 +194,35 @@ impl Store for SqliteStore {
             .await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[tokio::test]
+    async fn nobody_but_its_owner_reads_the_database_and_its_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let store = SqliteStore::open(&path).unwrap();
+        store.put_environments(&[]).await.unwrap();
+        for name in ["state.db", "state.db-wal", "state.db-shm"] {
+            assert_eq!(mode(&folder.path().join(name)), 0o600, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_database_that_others_could_read_is_closed_to_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        drop(SqliteStore::open(&path).unwrap());
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let _store = SqliteStore::open(&path).unwrap();
+        assert_eq!(mode(&path), 0o600);
+    }
+}

@@ -1,12 +1,15 @@
-//! Puts the parts together. The only file that knows which machine is behind the traits.
+//! Puts the parts together. The only place that knows which machine is behind the traits.
+
+mod examined;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use stratus_agent::docker::{DockerRuntime, Engine, Network, Options};
 use stratus_agent::layout::Layout;
-use stratus_agent::nginx::{DebugHeader, NginxRouter, Settings};
+use stratus_agent::nginx::{AccessRecords, DebugHeader, NginxRouter, Settings};
 use stratus_agent::snapshots::Releases;
 use stratus_core::fake::{FakeMachine, MemoryStore};
 use stratus_core::{InstallationId, Store};
@@ -48,7 +51,7 @@ pub fn fakes() -> Wired {
     };
     Wired {
         machine,
-        examined: Arc::new(NoMachine),
+        examined: Arc::new(examined::Demonstration),
     }
 }
 
@@ -69,18 +72,21 @@ pub async fn host(
         nginx_gid: config.nginx.user.gid,
     };
     let router = NginxRouter::new(layout.clone(), settings(config), engine.clone());
+    let records = AccessRecords::listen(&layout, config.nginx.user)
+        .context("nginx's access records cannot be received")?;
+    let examined = examined::Host::new(engine.clone(), &config.nginx.container, &layout);
     let machine = Machine {
         runtime: Arc::new(DockerRuntime::new(engine, layout.clone(), options)),
         router: Arc::new(router),
         snapshots: Arc::new(Releases::new(layout)),
-        traffic: Arc::new(FakeMachine::default()),
+        traffic: Arc::new(records),
         store,
         clock: Arc::new(SystemClock),
         routes: Arc::default(),
     };
     Ok(Wired {
         machine,
-        examined: Arc::new(NoMachine),
+        examined: Arc::new(examined),
     })
 }
 
@@ -125,20 +131,5 @@ fn settings(config: &Config) -> Settings {
         } else {
             DebugHeader::Hidden
         },
-    }
-}
-
-struct NoMachine;
-
-#[async_trait::async_trait]
-impl Examined for NoMachine {
-    async fn engine(&self) -> Result<crate::doctor::EngineFacts, String> {
-        Err("there is no engine: everything is in memory".to_owned())
-    }
-    async fn nginx(&self) -> Result<Option<crate::doctor::NginxFacts>, String> {
-        Err("there is no nginx: everything is in memory".to_owned())
-    }
-    async fn image(&self, _: &str) -> Result<Option<String>, String> {
-        Err("there is no engine: everything is in memory".to_owned())
     }
 }

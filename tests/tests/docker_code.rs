@@ -78,7 +78,7 @@ async fn a_script_in_a_shared_folder_is_seen_when_it_changes() {
     let path = pools.code.path().join("var/settings.php");
     let long_ago = || {
         // OPcache does not keep a file that is younger than two seconds.
-        let then = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+        let then = std::time::SystemTime::now() - std::time::Duration::from_mins(1);
         fs::File::options()
             .write(true)
             .open(&path)

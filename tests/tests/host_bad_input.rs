@@ -87,7 +87,10 @@ async fn a_docroot_outside_the_code(stage: &Running) {
         stage,
         from,
         to,
-        &["environments.shop.docroot", "the code folder"],
+        &[
+            "environments.shop.docroot",
+            "holds `..`; write the path without it",
+        ],
     )
     .await;
     let out = stage.place.code().join("elsewhere");

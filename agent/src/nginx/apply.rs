@@ -320,6 +320,10 @@ impl Router for NginxRouter {
         generation: Generation,
         members: u16,
     ) -> Result<(), RouterError> {
+        // Asking an nginx that does not run takes all of the limit and says nothing of how to start it.
+        if let Ok(state @ (State::Missing | State::Stopped { .. })) = self.master.state().await {
+            return Err(self.how_to_start(&state));
+        }
         self.confirming()
             .pool(environment, generation, members)
             .await

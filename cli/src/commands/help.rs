@@ -8,8 +8,8 @@ use crate::args;
 use crate::error::CliError;
 use crate::session::Session;
 
-/// The groups of the overview. Every command is in exactly one.
-const GROUPS: [(&str, &[&str]); 5] = [
+/// The groups of the overview. Every command that is not hidden is in exactly one.
+pub const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Deploy",
         &[
@@ -123,6 +123,7 @@ mod tests {
         let command = args::command();
         let built: BTreeSet<&str> = command
             .get_subcommands()
+            .filter(|command| !command.is_hide_set())
             .map(clap::Command::get_name)
             .collect();
         assert_eq!(grouped.iter().copied().collect::<BTreeSet<_>>(), built);

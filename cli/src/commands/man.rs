@@ -50,7 +50,8 @@ impl Man {
 
 fn write_all(command: &clap::Command, dir: &Path) -> Result<u64, CliError> {
     let mut pages = 0;
-    let subcommands = command.get_subcommands().cloned();
+    let subcommands = command.get_subcommands().filter(|c| !c.is_hide_set());
+    let subcommands = subcommands.cloned();
     for page in std::iter::once(command.clone()).chain(subcommands) {
         let name = match page.get_name() {
             "stratus" => "stratus.1".to_owned(),

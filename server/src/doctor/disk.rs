@@ -1,8 +1,8 @@
 //! Judges the disk of the data folder.
 
 use bytesize::ByteSize;
+use stratus_agent::host::DiskFacts;
 
-use super::host::DiskFacts;
 use super::{Finding, bad, good, warning};
 
 /// Less than this is bad, and less than four times this a warning, in bytes.

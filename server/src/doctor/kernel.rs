@@ -1,6 +1,7 @@
 //! Judges the kernel and its settings.
 
-use super::host::KernelFacts;
+use stratus_agent::host::KernelFacts;
+
 use super::{Finding, bad, good, warning};
 
 /// FPM's `listen.backlog`: with less, a burst is answered 502.

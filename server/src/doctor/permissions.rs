@@ -1,6 +1,7 @@
 //! Judges who the server is and who may touch its folders.
 
-use super::host::{Folder, HostFacts};
+use stratus_agent::host::{Folder, HostFacts};
+
 use super::{Finding, bad, good};
 
 /// Write permission for the group and for everybody.

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::host::{DiskFacts, Folder, HostFacts, KernelFacts};
+use stratus_agent::host::{DiskFacts, Folder, HostFacts, KernelFacts};
+
 use super::*;
 
 const GIB: u64 = 1024 * 1024 * 1024;

@@ -47,7 +47,8 @@ impl Environments for Api {
         let actor = actor(&request);
         let dry_run = request.into_inner().dry_run;
         tracing::info!(%actor, dry_run, "apply");
-        let changes = self.control.apply(dry_run).await?;
+        let changes = self.control.apply(dry_run).await;
+        let changes = changes.map_err(|e| status::apply(&e))?;
         Ok(Response::new(proto::ApplyReply { changes }))
     }
 

@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status};
 
 use crate::engine::admission::Submission;
 use crate::grpc::convert::{to_kind, to_operation, to_plan};
+use crate::grpc::releases::role;
 use crate::grpc::{Api, actor, operation_id, status, watch};
 
 /// Longest request id, in bytes.
@@ -183,16 +184,32 @@ impl Api {
             Some(Action::Rollback(_)) => Kind::Rollback,
             Some(Action::Abort(_)) => Kind::Abort,
             Some(Action::RemoveRelease(remove)) => {
-                let release = self.release(environment, &remove.release).await?;
-                let pinned = self.control.engine.store().pinned(&environment.name).await;
-                if pinned.map_err(|e| status::store(&e))?.contains(&release) {
-                    let message = format!("release {} is pinned; unpin it first", release.short());
-                    return Err(Status::failed_precondition(message));
-                }
-                Kind::Reap { release }
+                self.removable(environment, &remove.release).await?
             }
             None => return Err(Status::invalid_argument("no action was asked for")),
         })
+    }
+
+    /// A release that may be removed: an operation that would find nothing to do says less than a refusal.
+    async fn removable(&self, environment: &Environment, prefix: &str) -> Result<Kind, Status> {
+        let release = self.release(environment, prefix).await?;
+        let store = self.control.engine.store();
+        let pinned = store.pinned(&environment.name).await;
+        if pinned.map_err(|e| status::store(&e))?.contains(&release) {
+            let message = format!("release {} is pinned; unpin it first", release.short());
+            return Err(Status::failed_precondition(message));
+        }
+        let state = store.state(&environment.name).await;
+        let state = state.map_err(|e| status::store(&e))?;
+        if state.releases().any(|used| used == &release) {
+            let message = format!(
+                "release {} is {}; only a release that no pool uses can be removed, see releases.list",
+                release.short(),
+                role(&state, &release)
+            );
+            return Err(Status::failed_precondition(message));
+        }
+        Ok(Kind::Reap { release })
     }
 
     async fn stored(&self, id: &OperationId) -> Result<Operation, Status> {

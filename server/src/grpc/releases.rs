@@ -120,7 +120,8 @@ impl Api {
     }
 }
 
-fn role(state: &EnvironmentState, release: &ReleaseId) -> &'static str {
+/// What a release is to an environment.
+pub(super) fn role(state: &EnvironmentState, release: &ReleaseId) -> &'static str {
     let of = |record: &Option<stratus_core::state::PoolRecord>| {
         record.as_ref().is_some_and(|r| &r.release == release)
     };

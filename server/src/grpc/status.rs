@@ -12,6 +12,7 @@ use stratus_core::fault::{Fault, Faulty, chain};
 use stratus_core::store::StoreError;
 use tonic::Status;
 
+use crate::control::ApplyError;
 use crate::engine::ControlError;
 use crate::engine::act::ActError;
 use crate::engine::admission::SubmitError;
@@ -36,6 +37,18 @@ pub fn control(error: &ControlError) -> Status {
             Status::failed_precondition(message)
         }
         ControlError::Store(error) => store(error),
+    }
+}
+
+/// Of applying the configuration.
+pub fn apply(error: &ApplyError) -> Status {
+    match error {
+        ApplyError::NoFile
+        | ApplyError::Config(_)
+        | ApplyError::NeedsRestart
+        | ApplyError::LiveRemoved(_) => Status::failed_precondition(chain(error)),
+        ApplyError::Store(error) => store(error),
+        ApplyError::Act(error) => act(error),
     }
 }
 

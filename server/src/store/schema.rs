@@ -1,5 +1,8 @@
 //! The tables, their version, and how a database is opened.
 
+use std::fs::{self, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
@@ -40,12 +43,18 @@ CREATE TABLE events (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Opens the database, making it where there is none.
+/// Plans and pools hold the secrets of `php.env`. SQLite gives its own log the mode of the database.
+const OWNER_ONLY: u32 = 0o600;
+
+/// Opens the database, making it where there is none. Nobody but its owner can read it.
 pub fn open(path: &Path) -> Result<Connection, StoreError> {
     let is_new = !path.exists();
-    if !is_new && std::fs::metadata(path).is_ok_and(|m| m.len() == 0) {
+    if !is_new && fs::metadata(path).is_ok_and(|m| m.len() == 0) {
         return Err(unreadable(path, "it is empty"));
     }
+    restrict(path).map_err(|error| StoreError::Failed {
+        detail: format!("{} cannot be kept from others: {error}", path.display()),
+    })?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -71,6 +80,25 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
         connection.execute_batch(&script).map_err(failed)?;
     }
     Ok(connection)
+}
+
+/// Makes the file for its owner alone, or takes away what others may do with one that is there.
+fn restrict(path: &Path) -> io::Result<()> {
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(OWNER_ONLY)
+        .open(path)?;
+    for end in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(end);
+        match fs::set_permissions(&file, Permissions::from_mode(OWNER_ONLY)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            done => done?,
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a database that is not ours, newer than this code, or damaged. Returns its version.

@@ -321,6 +321,7 @@ pub fn pool(environment: &str, generation: u32) -> Pool {
         shared: spec.shared,
         links: spec.links,
         docroot: spec.docroot,
+        front: spec.front,
         upload_limit: spec.upload_limit,
     }
 }

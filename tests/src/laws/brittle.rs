@@ -154,6 +154,14 @@ impl Snapshots for Brittle {
         self.tap.effect(removed).await
     }
 
+    async fn sweep(
+        &self,
+        environment: &EnvironmentName,
+        running: &[OperationId],
+    ) -> Result<(), SnapshotError> {
+        self.machine.sweep(environment, running).await
+    }
+
     async fn list(&self, environment: &EnvironmentName) -> Result<Vec<OnDisk>, SnapshotError> {
         Snapshots::list(&self.machine, environment).await
     }

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Context;
 use serde_json::Value;
 
-use super::{Place, Server, Shop, free_port};
+use super::{Place, Server, Shop, SmallDisk, free_port};
 
 /// A small shop, live on a whole Stratus of its own.
 pub struct Running {
@@ -16,6 +16,8 @@ pub struct Running {
     pub shop: Shop,
     /// The server; none while it is down.
     pub server: Option<Server>,
+    /// A filesystem mounted in its folder, if there is one; unmounted before the folder goes.
+    pub disk: Option<SmallDisk>,
     _folder: tempfile::TempDir,
 }
 
@@ -51,6 +53,7 @@ impl Running {
             place,
             shop,
             server: None,
+            disk: None,
             _folder: folder,
         })
     }

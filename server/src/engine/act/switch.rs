@@ -6,6 +6,7 @@ use stratus_core::operation::{Output, Plan};
 use stratus_core::route::{Links, Move, Site, moves};
 use stratus_core::router::RouterError;
 use stratus_core::runtime::{Drained, Restart};
+use stratus_core::traffic::Tally;
 use stratus_core::{Generation, Pool};
 
 use crate::engine::act::{ActError, Machine, target};
@@ -25,7 +26,7 @@ struct Change {
 impl Machine {
     pub(super) async fn route(&self, plan: &Plan) -> Result<(), ActError> {
         let pool = self.target_pool(plan).await?;
-        self.traffic.open(&plan.operation, &plan.environment.name);
+        self.open_tally(plan).await;
         let origin = plan.origin.as_ref();
         let change = Change {
             links: Links {
@@ -113,15 +114,30 @@ impl Machine {
             None => 0,
         };
         let old = plan.origin.as_ref().map_or(Generation(0), |o| o.generation);
-        let tally = self
-            .traffic
-            .close(&plan.operation, old, target(plan)?.generation);
+        let tally = self.close_tally(plan, old, target(plan)?.generation).await;
         let drained_ms = self.clock.now_ms().saturating_sub(began);
         Ok(Output::Drained {
             drained_ms,
             remaining,
             tally,
         })
+    }
+
+    /// Begins to count. It asks nginx, so it runs where blocking is allowed.
+    async fn open_tally(&self, plan: &Plan) {
+        let traffic = self.traffic.clone();
+        let (operation, environment) = (plan.operation.clone(), plan.environment.name.clone());
+        let open = move || traffic.open(&operation, &environment);
+        if let Err(error) = tokio::task::spawn_blocking(open).await {
+            tracing::error!(%error, "requests are not counted");
+        }
+    }
+
+    /// Ends the count; none where it could not be told.
+    async fn close_tally(&self, plan: &Plan, old: Generation, new: Generation) -> Option<Tally> {
+        let (traffic, operation) = (self.traffic.clone(), plan.operation.clone());
+        let close = move || traffic.close(&operation, old, new);
+        tokio::task::spawn_blocking(close).await.ok().flatten()
     }
 
     /// Drains `pool`; what is still running at the limit is cut: SIGQUIT first, SIGKILL only after it.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+use serde::Serialize;
 
 /// Everything about the host.
 #[derive(Debug, Clone)]
@@ -24,7 +25,7 @@ pub struct HostFacts {
 }
 
 /// The file system of a folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DiskFacts {
     /// The folder, or the nearest one above it that exists.
     pub folder: PathBuf,
@@ -43,7 +44,7 @@ pub struct DiskFacts {
 }
 
 /// What the kernel can do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KernelFacts {
     /// Shape: `6.1.0-18-amd64`.
     pub release: String,
