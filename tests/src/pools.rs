@@ -1,4 +1,8 @@
 //! Pools on a real engine, for tests: a data folder and a working tree of their own, and nothing left afterwards.
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a test that cannot be set up fails by a panic"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -26,8 +26,8 @@ async fn the_fake_keeps_the_contract_of_a_runtime() {
 
 fn pool() -> Pool {
     Pool {
-        id: PoolId::new(&"shop".parse().unwrap(), Generation(1)),
-        release: "ab".repeat(32).parse().unwrap(),
+        id: PoolId::new(&"shop".parse().expect("a name"), Generation(1)),
+        release: "ab".repeat(32).parse().expect("64 digits"),
         image: "sha256:0".to_owned(),
         members: 2,
         php: Php {

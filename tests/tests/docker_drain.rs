@@ -81,7 +81,7 @@ async fn a_drain_of_an_idle_pool_takes_its_gap_and_not_much_more() {
         took >= Duration::from_millis(250),
         "one barrier is not enough: {took:?}"
     );
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[tokio::test]
@@ -93,12 +93,12 @@ async fn what_runs_past_the_limit_is_said() {
     let before = Instant::now();
     let drained = pools
         .runtime
-        .drain(&pool, Duration::from_millis(400))
+        .drain(&pool, Duration::from_millis(1500))
         .await
         .unwrap();
     assert_eq!(drained.remaining, 1);
     assert!(
-        before.elapsed() < Duration::from_secs(2),
+        before.elapsed() < Duration::from_secs(5),
         "{:?}",
         before.elapsed()
     );
@@ -113,7 +113,7 @@ async fn a_saturated_member_counts_its_workers_at_the_limit() {
     began(&pools, &pool, 0).await;
     let drained = pools
         .runtime
-        .drain(&pool, Duration::from_millis(400))
+        .drain(&pool, Duration::from_millis(1500))
         .await
         .unwrap();
     assert_eq!(drained.remaining, 1);

@@ -1,293 +1,130 @@
-//! The engine as the domain's `Runtime`: pools made of PHP-FPM containers.
+//! The engine as the domain's `Runtime`: pools made of PHP-FPM containers, changed one call at a time.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
 use stratus_core::environment::Ready;
 use stratus_core::runtime::{Drained, Observed, Restart, RuntimeError};
 use stratus_core::{OperationId, Pool, PoolId, Runtime};
 use tokio::sync::Mutex;
 
-use super::carrier::Container;
-use super::container::Member;
 use super::engine::Engine;
-use super::error::EngineError;
-use super::labels;
-use super::members::Standing;
-use super::network::Network;
-use crate::fpm::carrier;
-use crate::fpm::generation::{self, GenerationError, Overlay};
+use super::pools::{Options, Pools};
 use crate::fpm::{drain, ready};
 use crate::layout::Layout;
 
-/// How long a member that is removed may finish what it does.
-const REMOVE_GRACE: Duration = Duration::from_secs(10);
-
-/// Stands for the operation of members that were created again by a start.
-const RESTORED: &str = "restored";
-
-/// How members are run on this host.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// What members can reach.
-    pub network: Network,
-    /// Group of nginx's workers, who alone enter the socket folders. Debian's and the official image's differ.
-    pub nginx_gid: u32,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            network: Network::Installation,
-            nginx_gid: 33,
-        }
-    }
-}
-
 /// Pools on one engine.
+///
+/// Whatever changes a pool runs in a task of its own and takes turns with what else changes it: a call that nobody awaits
+/// any more is carried out whole before the next one begins.
 pub struct DockerRuntime {
-    engine: Engine,
-    layout: Layout,
-    options: Options,
-    /// Digest and program of what was found to be an FPM.
-    checked: Mutex<HashSet<(String, String)>>,
-    /// The engine allows two networks of one name.
-    network: Mutex<()>,
+    pools: Arc<Pools>,
+    turns: Mutex<HashMap<PoolId, Arc<Mutex<()>>>>,
 }
 
 impl DockerRuntime {
     /// The pools of `layout`'s installation on `engine`.
     pub fn new(engine: Engine, layout: Layout, options: Options) -> Self {
         Self {
-            engine,
-            layout,
-            options,
-            checked: Mutex::default(),
-            network: Mutex::default(),
+            pools: Arc::new(Pools::new(engine, layout, options)),
+            turns: Mutex::default(),
         }
     }
 
     /// The engine.
     pub fn engine(&self) -> &Engine {
-        &self.engine
+        &self.pools.engine
     }
 
-    fn name(&self, pool: &PoolId, index: u16) -> String {
-        pool.member(index, self.layout.installation())
-    }
-
-    fn members(&self, pool: &Pool) -> Vec<carrier::Member> {
-        let member = |index| carrier::Member {
-            index,
-            socket: self.layout.socket(&pool.id, index),
-            carrier: Box::new(Container {
-                engine: self.engine.clone(),
-                name: self.name(&pool.id, index),
-            }),
-        };
-        (0..pool.members).map(member).collect()
-    }
-
-    async fn create_or_adopt(
+    /// Carries out a change of a pool, when it is its turn, to its end.
+    async fn change<F>(
         &self,
-        member: &Member<'_>,
-        specification: &str,
-    ) -> Result<(), RuntimeError> {
-        match self.engine.standing(member, specification).await? {
-            Standing::Same => return Ok(()),
-            Standing::Outdated => self.engine.discard(&member.name()).await?,
-            Standing::Nothing => {}
-        }
-        if let Some(volume) = member.volume() {
-            self.renew_overlay(member, &volume).await?;
-        }
-        match self.engine.create_member(member, specification).await {
-            // An earlier request of ours, whose answer was lost, was carried out in between.
-            Err(EngineError::Conflict { .. }) => {
-                match self.engine.standing(member, specification).await? {
-                    Standing::Same => Ok(()),
-                    _ => Err(EngineError::Conflict {
-                        what: format!("create {}", member.name()),
-                        detail: "the name is taken".to_owned(),
-                    }
-                    .into()),
-                }
-            }
-            other => Ok(other?),
-        }
-    }
-
-    /// An overlay goes with its container: a new container never sees what another wrote.
-    async fn renew_overlay(&self, member: &Member<'_>, volume: &str) -> Result<(), RuntimeError> {
-        self.engine.remove_volume(volume).await?;
-        let (layout, pool, index) = (self.layout.clone(), member.pool.clone(), member.index);
-        blocking(move || generation::renew_overlay(&layout, &pool, index)).await?;
-        let lower = generation::release(&self.layout, member.pool);
-        let overlay = Overlay::of(&self.layout, &member.pool.id, index);
-        let labels = labels::of_pool(self.layout.installation(), &member.pool.id);
-        self.engine
-            .create_overlay(volume, &lower, &overlay, labels)
-            .await?;
-        Ok(())
-    }
-
-    async fn start_member(&self, pool: &Pool, index: u16) -> Result<(), RuntimeError> {
-        let name = self.name(&pool.id, index);
-        if !self.engine.facts(&name).await?.running {
-            let (layout, id) = (self.layout.clone(), pool.id.clone());
-            blocking(move || generation::remove_stale_socket(&layout, &id, index)).await?;
-            self.engine.start(&name).await?;
-        }
-        Ok(())
-    }
-
-    async fn stop_all(&self, pool: &PoolId, grace: Duration) -> Result<Vec<String>, RuntimeError> {
-        let installation = self.layout.installation();
-        let ids = self.engine.containers_of(installation, pool).await?;
-        let stops = ids.iter().map(|id| self.engine.stop(id, grace));
-        all(join_all(stops).await)?;
-        Ok(ids)
+        pool: &PoolId,
+        change: impl FnOnce(Arc<Pools>) -> F,
+    ) -> Result<(), RuntimeError>
+    where
+        F: Future<Output = Result<(), RuntimeError>> + Send + 'static,
+    {
+        let turn = self
+            .turns
+            .lock()
+            .await
+            .entry(pool.clone())
+            .or_default()
+            .clone();
+        // Taken here, so that turns are in the order of the calls; kept there, so that nothing begins before the end.
+        let turn = turn.lock_owned().await;
+        let change = change(self.pools.clone());
+        let carried_out = tokio::spawn(async move {
+            let _turn = turn;
+            change.await
+        });
+        carried_out.await.unwrap_or_else(|ended| {
+            Err(RuntimeError::Refused {
+                detail: format!("the change ended early: {ended}"),
+            })
+        })
     }
 }
 
 #[async_trait]
 impl Runtime for DockerRuntime {
     async fn image(&self, reference: &str, fpm: &str) -> Result<String, RuntimeError> {
-        let image = self.engine.image(reference).await?;
-        let key = (image.digest.clone(), fpm.to_owned());
-        // Held throughout, so that an image is checked once.
-        let mut checked = self.checked.lock().await;
-        if !checked.contains(&key) {
-            let installation = self.layout.installation();
-            self.engine
-                .check_fpm(installation, reference, &image, fpm)
-                .await?;
-            checked.insert(key);
-        }
-        Ok(image.digest)
+        self.pools.image(reference, fpm).await
     }
 
     async fn create(&self, pool: &Pool, operation: &OperationId) -> Result<(), RuntimeError> {
-        let image = self.engine.image(&pool.image).await?;
-        let specification = specification(pool)?;
-        let installation = self.layout.installation();
-        {
-            let _one_at_a_time = self.network.lock().await;
-            let network = &self.options.network;
-            self.engine.ensure_network(network, installation).await?;
-        }
-        let (layout, written) = (self.layout.clone(), pool.clone());
-        let nginx_gid = self.options.nginx_gid;
-        blocking(move || generation::ensure(&layout, &written, nginx_gid)).await?;
-        let network = self.options.network.name(installation);
-        for index in 0..pool.members {
-            let member = Member {
-                layout: &self.layout,
-                pool,
-                index,
-                operation,
-                network: &network,
-                image_scan_dir: image.scan_dir.as_deref(),
-            };
-            self.create_or_adopt(&member, &specification).await?;
-        }
-        Ok(())
+        let (owned, operation) = (pool.clone(), operation.clone());
+        let create = |pools: Arc<Pools>| async move { pools.create(&owned, &operation).await };
+        self.change(&pool.id, create).await
     }
 
     async fn start(&self, pool: &Pool) -> Result<(), RuntimeError> {
-        // Somebody may have removed members of a live pool by hand; everything that made them is known.
-        for index in 0..pool.members {
-            let name = self.name(&pool.id, index);
-            if let Err(EngineError::NotFound { .. }) = self.engine.facts(&name).await {
-                tracing::warn!(container = name, "gone; creating it again");
-                let restored = RESTORED.parse().expect("it is an operation id");
-                self.create(pool, &restored).await?;
-                break;
-            }
-        }
-        let starts = (0..pool.members).map(|index| self.start_member(pool, index));
-        all(join_all(starts).await)
+        let owned = pool.clone();
+        let start = |pools: Arc<Pools>| async move { pools.start(&owned).await };
+        self.change(&pool.id, start).await
     }
 
     async fn ready(&self, pool: &Pool, host: &str, ready: &Ready) -> Result<(), RuntimeError> {
-        ready::ready(pool, &self.members(pool), host, ready).await
+        ready::ready(pool, &self.pools.members(pool), host, ready).await
     }
 
     async fn warm(&self, pool: &Pool, host: &str, path: &str) -> Result<(), RuntimeError> {
-        ready::warm(pool, &self.members(pool), host, path).await
+        ready::warm(pool, &self.pools.members(pool), host, path).await
     }
 
     async fn set_restart(&self, pool: &Pool, restart: Restart) -> Result<(), RuntimeError> {
-        for index in 0..pool.members {
-            let name = self.name(&pool.id, index);
-            match self.engine.restart_policy(&name, restart).await {
-                // What is gone will not come back.
-                Err(EngineError::NotFound { .. }) if restart == Restart::Never => {}
-                other => other?,
-            }
-        }
-        Ok(())
+        let owned = pool.clone();
+        let set = |pools: Arc<Pools>| async move { pools.set_restart(&owned, restart).await };
+        self.change(&pool.id, set).await
     }
 
     async fn drain(&self, pool: &Pool, limit: Duration) -> Result<Drained, RuntimeError> {
-        drain::drain(&self.members(pool), pool.php.workers, limit).await
+        drain::drain(&self.pools.members(pool), pool.php.workers, limit).await
     }
 
     async fn stop(&self, pool: &PoolId, grace: Duration) -> Result<(), RuntimeError> {
-        self.stop_all(pool, grace).await.map(drop)
+        let owned = pool.clone();
+        let stop = |pools: Arc<Pools>| async move { pools.stop_all(&owned, grace).await.map(drop) };
+        self.change(pool, stop).await
     }
 
     async fn remove(&self, pool: &PoolId) -> Result<(), RuntimeError> {
-        for id in self.stop_all(pool, REMOVE_GRACE).await? {
-            self.engine.discard(&id).await?;
-        }
-        let labels = labels::of_pool(self.layout.installation(), pool);
-        for volume in self.engine.volumes(&labels).await? {
-            self.engine.remove_volume(&volume).await?;
-        }
-        let (layout, id) = (self.layout.clone(), pool.clone());
-        blocking(move || generation::remove(&layout, &id)).await
+        let owned = pool.clone();
+        let remove = |pools: Arc<Pools>| async move { pools.remove(&owned).await };
+        self.change(pool, remove).await?;
+        // Nobody waits for a turn of a pool that is gone, or takes a new one.
+        self.turns
+            .lock()
+            .await
+            .retain(|_, turn| Arc::strong_count(turn) > 1);
+        Ok(())
     }
 
     async fn list(&self) -> Result<Vec<Observed>, RuntimeError> {
-        Ok(self.engine.observe(self.layout.installation()).await?)
-    }
-}
-
-/// Says whether two pools are the same to the last setting.
-fn specification(pool: &Pool) -> Result<String, RuntimeError> {
-    let text = serde_json::to_vec(pool).map_err(|error| RuntimeError::Refused {
-        detail: format!(
-            "a path of {} is no UTF-8 text ({error}); rename it",
-            pool.id
-        ),
-    })?;
-    Ok(blake3::hash(&text).to_hex().to_string())
-}
-
-/// The first failure of acts that have all been awaited to their end: none is left under way when a step fails.
-fn all<E>(ended: Vec<Result<(), E>>) -> Result<(), E> {
-    ended.into_iter().collect()
-}
-
-/// Runs work on files where it does not hold up others.
-async fn blocking(
-    work: impl FnOnce() -> Result<(), GenerationError> + Send + 'static,
-) -> Result<(), RuntimeError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done.map_err(|error| match error {
-            GenerationError::Durable(error) => {
-                let (detail, source) = error.io();
-                RuntimeError::Io { detail, source }
-            }
-            other => RuntimeError::Refused {
-                detail: stratus_core::fault::chain(&other),
-            },
-        }),
-        Err(ended) => Err(RuntimeError::Refused {
-            detail: ended.to_string(),
-        }),
+        let pools = &self.pools;
+        Ok(pools.engine.observe(pools.layout.installation()).await?)
     }
 }

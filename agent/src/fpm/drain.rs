@@ -42,7 +42,8 @@ enum Held {
 
 /// Waits until no member holds a request, at most `limit`; what remains then is said.
 ///
-/// A silent member counts as `workers` requests: its workers must all be busy, or one would have answered.
+/// A silent member counts as what it said last, or as `workers` requests: they must all be busy, or one would have
+/// answered.
 ///
 /// # Errors
 /// When a member does not listen and the engine cannot say whether it runs.
@@ -53,6 +54,7 @@ pub async fn drain(
 ) -> Result<Drained, RuntimeError> {
     let deadline = Instant::now() + limit;
     let mut was_clear = false;
+    let mut last = vec![u64::from(workers.max(1)); members.len()];
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let allowed = if was_clear {
@@ -60,7 +62,7 @@ pub async fn drain(
         } else {
             left
         };
-        let remaining = barrier(members, workers, allowed).await?;
+        let remaining = barrier(members, &mut last, workers, allowed).await?;
         let clear = remaining == 0;
         if clear && was_clear {
             return Ok(Drained { remaining: 0 });
@@ -74,15 +76,21 @@ pub async fn drain(
 }
 
 /// Asks every member at once, and adds up.
-async fn barrier(members: &[Member], workers: u16, limit: Duration) -> Result<u64, RuntimeError> {
+async fn barrier(
+    members: &[Member],
+    last: &mut [u64],
+    workers: u16,
+    limit: Duration,
+) -> Result<u64, RuntimeError> {
     let held = try_join_all(members.iter().map(|member| ask(member, limit))).await?;
-    Ok(held
-        .into_iter()
-        .map(|held| match held {
+    for (last, held) in last.iter_mut().zip(held) {
+        *last = match held {
             Held::Known(requests) => requests,
-            Held::Silent => u64::from(workers.max(1)),
-        })
-        .sum())
+            Held::Silent if *last == 0 => u64::from(workers.max(1)),
+            Held::Silent => *last,
+        };
+    }
+    Ok(last.iter().sum())
 }
 
 async fn ask(member: &Member, limit: Duration) -> Result<Held, RuntimeError> {

@@ -1,4 +1,9 @@
 //! The contract of `Runtime`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a contract is broken by a panic"
+)]
 
 use std::time::Duration;
 
