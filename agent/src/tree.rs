@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! <releases>/.new-<operation>/   a release under construction (0700): tree/ and manifest
-//!        │  publish: syncfs, rename manifest, rename tree, fsync of the folder
+//!        │  publish: (syncfs done) rename manifest, rename tree, fsync of the folder
 //!        ▼
 //! <releases>/<digest>/           the release; <digest>.manifest beside it
 //!        │  remove: rename
@@ -17,7 +17,7 @@
 //!
 //! **One moment.** Walk, copy, walk again; what the second walk finds changed is copied again, three times at most.
 //! If it finds nothing, every file stood still from before it was read until after the last file was read, so at the
-//! moment between both the release equalled the source. See [`stat::Stat`] for what "unchanged" means.
+//! moment between both the release equalled the source. `tree/stat.rs` says what "unchanged" means.
 
 mod copy;
 mod error;

@@ -73,7 +73,10 @@ fn listen(path: &Path) -> anyhow::Result<UnixListener> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    // The lock on the data folder says that no other server of ours serves here: what is left is stale.
+    // A server of another data folder may have been given the same socket.
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        anyhow::bail!("another server answers there; give this one a server.socket of its own");
+    }
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::hash::Hasher as _;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -44,6 +46,7 @@ pub fn digest(body: &[u8]) -> u64 {
 /// A running member; it dies when it is dropped.
 pub struct Member {
     task: JoinHandle<()>,
+    requests: Arc<AtomicU64>,
     socket: std::path::PathBuf,
 }
 
@@ -61,10 +64,17 @@ impl Member {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
         std::fs::set_permissions(socket, mode)?;
         let listener = UnixListener::from_std(listener)?;
+        let requests = Arc::<AtomicU64>::default();
         Ok(Self {
-            task: tokio::spawn(serve(listener, generation)),
+            task: tokio::spawn(serve(listener, generation, requests.clone())),
+            requests,
             socket: socket.to_owned(),
         })
+    }
+
+    /// Requests that reached it.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::SeqCst)
     }
 }
 
@@ -75,9 +85,10 @@ impl Drop for Member {
     }
 }
 
-async fn serve(listener: UnixListener, generation: Generation) {
+async fn serve(listener: UnixListener, generation: Generation, count: Arc<AtomicU64>) {
     let mut requests = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
+        count.fetch_add(1, Ordering::SeqCst);
         requests.spawn(async move {
             // A peer that hangs up is what some tests are about.
             let _ = answer(stream, generation).await;

@@ -10,6 +10,7 @@ use stratus_agent::docker::{EngineError, Finished};
 use stratus_agent::nginx::master::{Master, State, Workers};
 use stratus_agent::nginx::render::render;
 use stratus_agent::nginx::{AccessRecords, NginxRouter};
+use stratus_core::fake::FakeMachine;
 use stratus_core::router::RouterError;
 use stratus_core::{Faulty as _, Router as _};
 use stratus_tests::contracts;
@@ -26,6 +27,13 @@ async fn nginx_keeps_the_contract_of_a_router() -> Result<()> {
     bench.start().await?;
     let _pools = [bench.pool(1, 2)?, bench.pool(2, 2)?];
     contracts::router::holds(&bench.router, &bench.site(2)).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_fake_keeps_the_contract_of_a_router() -> Result<()> {
+    let site = Bench::new().await?.site(2);
+    contracts::router::holds(&FakeMachine::default(), &site).await;
     Ok(())
 }
 

@@ -61,9 +61,9 @@ async fn a_script_gets_its_path_as_members_see_it_and_the_whole_body() -> Result
         "it would become PHP's proxy"
     );
 
-    let upload = (0..20 << 20)
+    let upload: Bytes = (0..20 << 20)
         .map(|n: u32| n.to_le_bytes()[n as usize % 3])
-        .collect::<Bytes>();
+        .collect();
     let posted = echo(&kept.post("/index.php", upload.clone()).await?);
     assert_eq!(
         (posted.size, posted.digest),

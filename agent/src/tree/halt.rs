@@ -59,12 +59,12 @@ pub enum Phase {
     Walking,
     /// Copying and linking.
     Copying,
-    /// Reading the source's folders again.
+    /// Reading the source's folders again, while the disk takes in the copies.
     Checking,
     /// Hashing source and release (`Verify::Yes` only).
     Verifying,
-    /// Bringing the release to disk.
-    Syncing,
+    /// Writing the manifest, and giving the release its name.
+    Publishing,
 }
 
 const PHASES: [Phase; 5] = [
@@ -72,7 +72,7 @@ const PHASES: [Phase; 5] = [
     Phase::Copying,
     Phase::Checking,
     Phase::Verifying,
-    Phase::Syncing,
+    Phase::Publishing,
 ];
 
 /// Counters that a running snapshot moves and anybody may read.

@@ -16,7 +16,7 @@ use super::error::TreeError;
 use super::halt::{CancelFlag, Progress};
 use super::manifest::{File, Folder, FolderKind, Link, Tree, Way};
 use super::merge::Gone;
-use super::name::{join, path_buf};
+use super::name::{depth, join, path_buf};
 use super::stat::{Stat, Time, file_type};
 use super::sys::{self, Anchor};
 
@@ -54,7 +54,6 @@ pub(crate) enum Round {
 /// One folder's descriptors.
 struct Desk<'a> {
     path: &'a [u8],
-    source: OwnedFd,
     target: BorrowedFd<'a>,
     base: Option<(&'a Folder, OwnedFd)>,
     round: Round,
@@ -81,21 +80,30 @@ impl Site<'_> {
         for gone in gone {
             self.take_out(gone)?;
         }
-        for folder in tree
-            .folders
-            .iter()
-            .filter(|f| !f.settled && !f.path.is_empty())
-        {
-            match mkdirat(self.target, &*folder.path, Mode::RWXU) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(error) => {
-                    return Err(self.target_error("make the folder", &folder.path, error));
-                }
-            }
-        }
+        self.make_folders(tree)?;
         tree.folders
             .par_iter_mut()
             .try_for_each(|folder| self.folder(folder, round))
+    }
+
+    /// Makes what folders are missing, level by level.
+    fn make_folders(&self, tree: &Tree) -> Result<(), TreeError> {
+        let is_new = |f: &&Folder| !f.settled && !f.path.is_empty();
+        let new = tree.folders.iter().filter(is_new);
+        let mut new: Vec<_> = new.map(|f| (depth(&f.path), &f.path)).collect();
+        new.sort_by_key(|(depth, _)| *depth);
+        for level in new.chunk_by(|a, b| a.0 == b.0) {
+            level
+                .par_iter()
+                .with_min_len(BATCH)
+                .try_for_each(
+                    |(_, path)| match mkdirat(self.target, &***path, Mode::RWXU) {
+                        Ok(()) | Err(Errno::EXIST) => Ok(()),
+                        Err(error) => Err(self.target_error("make the folder", path, error)),
+                    },
+                )?;
+        }
+        Ok(())
     }
 
     fn take_out(&self, gone: &Gone) -> Result<(), TreeError> {
@@ -121,18 +129,12 @@ impl Site<'_> {
             .folder(&path)
             .map_err(|e| self.target_error("open the folder", &path, e))?;
         if open && folder.kind == FolderKind::Source {
-            let source = match self.source.folder(&path) {
-                Ok(fd) => fd,
-                Err(error) if sys::is_gone(error) => return Ok(()),
-                Err(error) => return Err(self.source_error("open the folder", &path, error)),
-            };
             let base = self.base.and_then(|base| {
                 let folder = base.tree.folder(&path)?;
                 Some((folder, base.anchor.folder(&path).ok()?))
             });
             let desk = Desk {
                 path: &path,
-                source,
                 target: target.as_fd(),
                 base,
                 round,
@@ -224,7 +226,7 @@ impl Site<'_> {
         before: Option<&File>,
     ) -> Result<(), TreeError> {
         let path = join(desk.path, &file.name);
-        let from = match self.source.file(desk.source.as_fd(), &file.name) {
+        let from = match self.source.file(self.source.as_fd(), &path) {
             Ok(fd) => fd,
             Err(error) if sys::is_gone(error) => return Ok(()),
             Err(error) => return Err(self.source_error("open", &path, error)),

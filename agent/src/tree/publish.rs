@@ -144,7 +144,12 @@ impl<'a> Partial<'a> {
             .map(drop)
     }
 
-    /// Makes it a release, on disk, under its digest; or adopts the one that is there already.
+    /// Brings what was placed so far to disk: all at once, which costs less than file by file.
+    pub(crate) fn sync(&self) -> Result<(), TreeError> {
+        syncfs(&self.folder).map_err(|e| self.error("sync", e))
+    }
+
+    /// Makes it a release under its digest, what it holds being on disk already; or adopts the one that is there already.
     pub(crate) fn publish(
         &self,
         tree: &Tree,
@@ -157,7 +162,6 @@ impl<'a> Partial<'a> {
             return self.adopt(tree, &digest);
         }
         self.write_manifest(&encoded.bytes)?;
-        syncfs(&self.folder).map_err(|e| self.error("sync", e))?;
         self.move_manifest(&digest)?;
         renameat(&self.folder, TREE, &self.shelf.anchor, digest.as_str())
             .map_err(|e| self.error("publish", e))?;
@@ -179,13 +183,6 @@ impl<'a> Partial<'a> {
             .unwrap_or_default();
         let encoded = manifest::encode(tree, &creator, created);
         self.write_manifest(&encoded.bytes)?;
-        let file = openat(
-            &self.folder,
-            MANIFEST,
-            OFlags::RDONLY | OFlags::CLOEXEC,
-            Mode::empty(),
-        );
-        file.and_then(fsync).map_err(|e| self.error("sync", e))?;
         self.move_manifest(digest)?;
         fsync(&self.shelf.anchor).map_err(|e| self.error("sync", e))?;
         Ok((encoded.header, Published::Adopted))
@@ -202,7 +199,7 @@ impl<'a> Partial<'a> {
                 Err(error) => return Err(self.error("write the manifest of", error)),
             }
         }
-        Ok(())
+        fsync(&fd).map_err(|e| self.error("sync the manifest of", e))
     }
 
     fn move_manifest(&self, digest: &str) -> Result<(), TreeError> {

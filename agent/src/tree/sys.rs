@@ -74,9 +74,9 @@ impl Anchor {
         self.beneath(folder, name, FOLDER)
     }
 
-    /// Opens a file in a folder below, never blocking. What it is must still be asked of the descriptor.
-    pub(crate) fn file(&self, folder: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
-        self.beneath(folder, name, FILE)
+    /// Opens a file by its path from a folder below, or from the anchor, never blocking. What it is must still be asked of the descriptor.
+    pub(crate) fn file(&self, folder: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
+        self.beneath(folder, path, FILE)
     }
 
     fn beneath(&self, at: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {

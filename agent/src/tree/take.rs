@@ -1,20 +1,21 @@
 //! Takes a snapshot: walks, copies, walks again until nothing changed, publishes.
 //!
 //! ```text
-//! walk ─► room? ─► place ─► (hash) ─► walk ──nothing changed──► publish
-//!                    ▲                  │
-//!                    └──what changed────┘   three times at most
+//! walk ─► room? ─► place ─► (hash) ─► walk, sync ──nothing changed──► publish
+//!                    ▲                     │
+//!                    └────what changed─────┘   three times at most
 //! ```
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
+use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::error::TreeError;
 use super::forecast::{forecast, open_base, open_source};
 use super::halt::{CancelFlag, Phase, Progress};
 use super::manifest::{Rewritten, Stripped, Tree, Way};
-use super::merge::carry;
+use super::merge::{Changes, carry};
 use super::place::{Base, Round, Site};
 use super::pool;
 use super::publish::{Partial, Published, Shelf};
@@ -131,9 +132,9 @@ impl Job<'_> {
             progress: self.progress,
             cancel: self.cancel,
         };
-        let repeats = self.until_still(&mut tree, &site)?;
+        let repeats = self.until_still(&mut tree, &site, partial)?;
         tree.owner = self.request.owner;
-        self.progress.enter(Phase::Syncing);
+        self.progress.enter(Phase::Publishing);
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default()
@@ -160,8 +161,14 @@ impl Job<'_> {
         Ok((snapshot, published))
     }
 
-    /// Places the tree, and again what changed, until a walk finds nothing changed; leaves what that walk found.
-    fn until_still(&self, tree: &mut Tree, site: &Site<'_>) -> Result<u32, TreeError> {
+    /// Places the tree, and again what changed, until a walk finds nothing changed; leaves what that walk found, and all
+    /// of it on disk.
+    fn until_still(
+        &self,
+        tree: &mut Tree,
+        site: &Site<'_>,
+        partial: &Partial<'_>,
+    ) -> Result<u32, TreeError> {
         let (mut gone, mut round) = (Vec::new(), Round::First);
         for repeats in 0.. {
             self.progress.enter(Phase::Copying);
@@ -171,20 +178,28 @@ impl Job<'_> {
                 verify::doubt(site, tree)?;
             }
             self.progress.enter(Phase::Checking);
-            let mut fresh = self.walk()?;
+            let mut fresh = self.walk_while_syncing(partial)?;
             let changes = carry(tree, &mut fresh);
             *tree = fresh;
             if changes.total == 0 {
                 return Ok(repeats);
             }
             if repeats as usize == REPEATS {
-                return Err(TreeError::Changing {
-                    paths: changes.paths,
-                    total: changes.total,
-                });
+                let Changes { paths, total, .. } = changes;
+                return Err(TreeError::Changing { paths, total });
             }
             (gone, round) = (changes.gone, Round::Again);
         }
         unreachable!("the loop has no end of its own")
+    }
+
+    /// Nothing is placed during the second walk, so the disk can work meanwhile.
+    fn walk_while_syncing(&self, partial: &Partial<'_>) -> Result<Tree, TreeError> {
+        thread::scope(|scope| {
+            let sync = scope.spawn(|| partial.sync());
+            let tree = self.walk()?;
+            sync.join().expect("a call to the kernel does not panic")?;
+            Ok(tree)
+        })
     }
 }

@@ -235,5 +235,5 @@ fn a_tree_that_stands_still_is_copied_once() {
     let progress = Progress::default();
     let made = tree::take(&bed.request("op"), &progress, &CancelFlag::default()).unwrap();
     assert_eq!(made.repeats, 0);
-    assert_eq!(progress.counts().phase, Phase::Syncing);
+    assert_eq!(progress.counts().phase, Phase::Publishing);
 }

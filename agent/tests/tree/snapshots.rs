@@ -245,7 +245,7 @@ fn progress_counts_what_was_done() {
         total_files,
         total_bytes,
     } = progress.counts();
-    assert_eq!((phase, files, bytes), (Phase::Syncing, 2, 8));
+    assert_eq!((phase, files, bytes), (Phase::Publishing, 2, 8));
     assert_eq!((copied, linked, total_files), (2, 0, 2));
     assert!(total_bytes >= 8);
 }

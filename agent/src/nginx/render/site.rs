@@ -99,17 +99,18 @@ fn block(
     block.extend(HIDDEN.map(|pattern| matching("~", pattern, not_found())));
     block.push(php(site, places)?);
     block.push(matching("~*", SOURCE, not_found()));
-    block.push(matching(
-        "~*",
-        STATIC,
-        fallback(vec![Arg::var("uri"), "@previous".into()]),
-    ));
+    block.push(matching("~*", STATIC, asset()));
     let front = vec![
         Arg::var("uri"),
         Arg::var("uri").then("/".into()),
         front(places)?,
     ];
-    block.push(Directive::block("location", ["/".into()], fallback(front)));
+    let rest = vec![
+        Directive::line("try_files", front),
+        // A file that was found in one generation and opened in the next.
+        previous_instead(),
+    ];
+    block.push(Directive::block("location", ["/".into()], rest));
     let previous = Arg::path(&places.served(&layout.previous(&site.environment)))?;
     block.push(Directive::block(
         "location",
@@ -141,12 +142,17 @@ fn unavailable() -> Vec<Directive> {
     ]
 }
 
-/// `try_files`, and `previous` where a file was found in one generation and opened in the next.
-fn fallback(tries: Vec<Arg>) -> Vec<Directive> {
+/// A file of a page: opened, and not looked for first, so that a flip cannot come in between.
+fn asset() -> Vec<Directive> {
     vec![
-        Directive::line("try_files", tries),
-        Directive::words("error_page", &["404", "=", "@previous"]),
+        previous_instead(),
+        Directive::words("log_not_found", &["off"]),
     ]
+}
+
+/// What is not in `live` may be in `previous`: visitors still hold its pages.
+fn previous_instead() -> Directive {
+    Directive::words("error_page", &["404", "=", "@previous"])
 }
 
 /// The front controller, with the visitor's query.

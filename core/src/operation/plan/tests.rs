@@ -119,7 +119,9 @@ fn what_the_state_does_not_allow_is_refused() {
 
 #[test]
 fn a_pool_or_release_that_has_a_role_is_not_cleaned_up() {
-    for generation in [2, 3, 4] {
+    let roles: Vec<u32> = full().generations().map(|g| g.0).collect();
+    let previous = full().previous.unwrap().generation.0;
+    for generation in roles.into_iter().filter(|g| *g != previous) {
         let kind = Kind::Retire {
             generation: Generation(generation),
         };
@@ -133,6 +135,16 @@ fn a_pool_or_release_that_has_a_role_is_not_cleaned_up() {
         let refused = made(kind, &full(), Warmth::Warm).unwrap_err();
         assert!(matches!(refused, PlanError::NotNeeded(_)), "{used}");
     }
+}
+
+#[test]
+fn a_pool_without_a_role_is_cleaned_up() {
+    let kind = Kind::Retire {
+        generation: Generation(77),
+    };
+    let plan = made(kind, &full(), Warmth::Warm).unwrap();
+    assert_eq!(plan.steps, [Step::Retire]);
+    assert_eq!(plan.target.unwrap().generation, Generation(77));
 }
 
 #[test]
