@@ -3,7 +3,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 export CARGO_TARGET_DIR
 
-.PHONY: help demo demo-down test check kill bench docs dev
+.PHONY: help demo demo-down test check kill soak bench docs dev
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -15,6 +15,7 @@ demo: ## deploy DokuWiki under load, eleven times, and count what was lost
 	@$(CARGO_TARGET_DIR)/debug/stratus-demo run
 
 demo-down: ## remove every container, network, volume and folder of the demo
+	@cargo build --locked --workspace --all-targets --quiet
 	@$(CARGO_TARGET_DIR)/debug/stratus-demo down
 
 test: ## everything that must be green: format, lints, all tests, docs
@@ -30,7 +31,12 @@ check: ## the quick part: format, lints, and the tests that need no containers
 kill: ## kill -9 the server at every step boundary: ROUNDS rounds (10)
 	@compose/setup test
 	@compose/images/build
-	@STRATUS_KILL_ROUNDS=$(or $(ROUNDS),10) cargo nextest run --locked --workspace --no-capture -E 'binary(/^kill_/)' --run-ignored all
+	@STRATUS_KILL_ROUNDS=$(or $(ROUNDS),10) cargo nextest run --locked --workspace --no-capture -E 'binary(/^kill_/)'
+
+soak: ## 200 switches under load, then 20 with every CPU burnt
+	@compose/setup test
+	@compose/images/build
+	@STRATUS_SOAK_SWITCHES=$(or $(SWITCHES),200) STRATUS_SOAK_BURNT=$(or $(BURNT),20) cargo nextest run --locked --workspace --no-capture -E 'binary(/^host_soak/)'
 
 bench: ## the snapshot against rsync and cp
 	@compose/setup test
