@@ -97,7 +97,9 @@ impl OldImage {
                    echo 'nginx version: nginx/1.22.1' >&2\n";
         std::fs::write(&file, old).unwrap();
         docker(&["cp", &path, &format!("{container}:/usr/sbin/nginx")]).await;
-        docker(&["commit", &container, &made.0]).await;
+        // Without the label by which compose/images/build would take it for its own.
+        let label = "LABEL org.stratus.recipe=none";
+        docker(&["commit", "--change", label, &container, &made.0]).await;
         docker(&["rm", "-f", &container]).await;
         made
     }

@@ -63,16 +63,39 @@ impl Machine {
             from: pool.members,
             to: origin.map_or(0, |o| o.members),
         };
-        match self.change_route(plan, change).await {
-            // Nobody is served, and what nginx will read when it starts is what it was before.
-            Err(ActError::Router(RouterError::Absent { detail })) => {
-                tracing::warn!(%detail, "nginx is away while a route is undone");
-                self.router.flip(&plan.environment.name, links).await?;
-            }
-            other => other?,
-        }
+        let wanted = change.site.clone();
+        let undone = self.change_route(plan, change).await;
+        self.accept_without_nginx(plan, links, &wanted, undone)
+            .await?;
         self.drained(&pool, plan.environment.drain).await?;
         Ok(())
+    }
+
+    /// Without an nginx that can serve, a route is undone when the links are back: nobody is served meanwhile, and what
+    /// is stored, which nginx is given when it comes back, is what it was before. One that refuses its text has not taken
+    /// the new one either, if what is stored is still the old.
+    async fn accept_without_nginx(
+        &self,
+        plan: &Plan,
+        links: Links,
+        wanted: &Site,
+        undone: Result<(), ActError>,
+    ) -> Result<(), ActError> {
+        let Err(error) = undone else { return Ok(()) };
+        let accepted = match &error {
+            ActError::Router(RouterError::Absent { .. }) => true,
+            ActError::Router(RouterError::Refused { .. }) => {
+                let stored = self.store.routes().await?;
+                let site = stored.site(&plan.environment.name);
+                site.map_or(wanted.members == 0, |site| site == wanted)
+            }
+            _ => false,
+        };
+        if !accepted {
+            return Err(error);
+        }
+        tracing::warn!(%error, "nginx cannot serve while a route is undone");
+        self.flip(plan, links).await
     }
 
     async fn change_route(&self, plan: &Plan, change: Change) -> Result<(), ActError> {
