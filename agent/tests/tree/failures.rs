@@ -1,10 +1,11 @@
 //! Full disks, cancellation, and what is left behind: nothing.
 
 use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stratus_agent::tree::{self, CancelFlag, Progress, TreeError};
+use stratus_agent::tree::{self, CancelFlag, Phase, Progress, TreeError};
 
 use crate::bed::{Bed, Mount, take};
 
@@ -91,6 +92,16 @@ fn only_what_will_be_copied_is_predicted() {
     assert_eq!(take(&request).unwrap().linked, 9);
 }
 
+/// Takes all the disk has, but for `room` bytes.
+fn leave(hog: &Path, room: u64) {
+    let mut file = fs::File::create(hog).unwrap();
+    let mouthful = vec![1; 1 << 20];
+    while std::io::Write::write_all(&mut file, &mouthful).is_ok() {}
+    let size = file.metadata().unwrap().len();
+    file.set_len(size - room).unwrap();
+    file.sync_all().unwrap();
+}
+
 /// Fills the disk while the copy runs; the release must vanish whole and the space come back.
 fn disk_fills_up_in_the_middle(mount: &Mount) {
     let bed = Bed::new();
@@ -102,21 +113,15 @@ fn disk_fills_up_in_the_middle(mount: &Mount) {
     fs::create_dir(&request.releases).unwrap();
     rustix::fs::syncfs(fs::File::open(&mount.path).unwrap()).unwrap();
     let before = free(mount);
-    let progress = Progress::default();
-    let error = thread::scope(|scope| {
-        let glutton = scope.spawn(|| {
-            // Once it has begun, take all there is.
-            while progress.counts().bytes == 0 {
-                thread::yield_now();
-            }
-            let mut hog = fs::File::create(mount.path.join("hog")).unwrap();
-            let mouthful = vec![1; 1 << 20];
-            while std::io::Write::write_all(&mut hog, &mouthful).is_ok() {}
-        });
-        let result = tree::take(&request, &progress, &CancelFlag::default());
-        glutton.join().unwrap();
-        result.unwrap_err()
+    let hog = mount.path.join("hog");
+    let progress = Progress::watched(move |phase| {
+        if phase == Phase::Copying {
+            // The prediction has passed; now there is room for a few files only.
+            leave(&hog, 5 << 20);
+        }
     });
+    let error = tree::take(&request, &progress, &CancelFlag::default()).unwrap_err();
+    assert!(progress.counts().bytes > 0, "it was full before it began");
     assert!(matches!(error, TreeError::Full { .. }), "{error}");
     assert!(error.to_string().contains("full"), "{error}");
     assert_eq!(
