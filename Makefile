@@ -26,16 +26,19 @@ test: ## everything that must be green: format, lints, all tests, docs
 check: ## the quick part: format, lints, and the tests that need no containers
 	@cargo fmt --all --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
+	@cargo build --locked --workspace --all-targets --quiet
 	@cargo nextest run --locked --workspace -E 'not binary(/^(docker|nginx|host|kill)_/)'
 
 kill: ## kill -9 the server at every step boundary: ROUNDS rounds (10)
 	@compose/setup test
 	@compose/images/build
+	@cargo build --locked --workspace --all-targets --quiet
 	@STRATUS_KILL_ROUNDS=$(or $(ROUNDS),10) cargo nextest run --locked --workspace --no-capture -E 'binary(/^kill_/)'
 
 soak: ## 200 switches under load, then 20 with every CPU burnt
 	@compose/setup test
 	@compose/images/build
+	@cargo build --locked --workspace --all-targets --quiet
 	@STRATUS_SOAK_SWITCHES=$(or $(SWITCHES),200) STRATUS_SOAK_BURNT=$(or $(BURNT),20) cargo nextest run --locked --workspace --no-capture -E 'binary(/^host_soak/)'
 
 bench: ## the snapshot against rsync and cp

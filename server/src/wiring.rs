@@ -67,6 +67,9 @@ pub async fn host(
 ) -> anyhow::Result<Wired> {
     let layout = Layout::new(&config.server.data_dir, installation.clone());
     let engine = engine(shutdown).await?;
+    if let Err(error) = engine.sweep_once(installation).await {
+        tracing::warn!(%error, "throw-away containers of an earlier process are still there");
+    }
     let options = Options {
         network: Network::Installation,
         nginx_gid: config.nginx.user.gid,

@@ -73,7 +73,10 @@ async fn a_live_site_outlives_its_server_and_its_containers_come_back() {
     assert_eq!(members.len(), 2, "{members:?}");
     remove(&members).await;
     assert!(stage.serves(Some(1)).await.is_err(), "who answers?");
+    let left = leave_a_throw_away(&stage).await.unwrap();
     stage.server = Some(Server::start(&stage.place).await.unwrap());
+    let found = command("docker", &["inspect", &left]).run().await.unwrap();
+    assert_ne!(found.code, 0, "what a killed server left is still there");
     serves_again(&stage, 1).await.unwrap();
     assert_eq!(stage.containers().await.unwrap(), members);
     removed_while_the_server_runs(&stage, &members).await;
@@ -91,6 +94,24 @@ async fn removed_while_the_server_runs(stage: &Running, members: &[String]) {
     for _ in 0..20 {
         stage.serves(Some(1)).await.unwrap();
     }
+    becomes(stage, whole).await.unwrap();
+}
+
+/// A throw-away container, such as a server leaves that is killed while it tests a configuration.
+async fn leave_a_throw_away(stage: &Running) -> Result<String> {
+    let installation = std::fs::read_to_string(stage.place.data().join("installation"))?;
+    let label = format!("org.stratus.once={}", installation.trim());
+    let name = format!("{}-once", stage.place.project);
+    let create = [
+        "create",
+        "--name",
+        &name,
+        "--label",
+        &label,
+        "stratus/nginx:stable",
+    ];
+    command("docker", &create).run().await?.success()?;
+    Ok(name)
 }
 
 #[tokio::test(flavor = "multi_thread")]
