@@ -2,6 +2,11 @@
 //!
 //! A spec is read from the configuration, checked there, and never changed by the system.
 
+pub mod caches;
+pub mod checks;
+pub mod services;
+pub mod tasks;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -10,6 +15,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::EnvironmentName;
+
+pub use caches::Caches;
+pub use checks::{Check, Maintenance};
+pub use services::{Database, Sessions};
+pub use tasks::{Argv, Cron, Hooks, Worker};
 
 /// One application at one set of host names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,6 +62,41 @@ pub struct Environment {
     pub keep: Keep,
     /// Largest request body, in bytes.
     pub upload_limit: u64,
+    /// What a deploy runs.
+    #[serde(default)]
+    pub hooks: Hooks,
+    /// What runs at set times.
+    #[serde(default)]
+    pub crons: Vec<Cron>,
+    /// What runs all the time.
+    #[serde(default)]
+    pub workers: Vec<Worker>,
+    /// What is cleared after a change of generation.
+    #[serde(default)]
+    pub caches: Caches,
+    /// What the application stores its data in.
+    #[serde(default)]
+    pub database: Option<Database>,
+    /// Where PHP keeps its sessions.
+    #[serde(default)]
+    pub sessions: Sessions,
+    /// What visitors get during maintenance.
+    #[serde(default)]
+    pub maintenance: Maintenance,
+    /// What a deploy looks at after the switch.
+    #[serde(default)]
+    pub check: Check,
+    /// How long a consistent deploy may hold requests.
+    #[serde(default = "default_hold")]
+    pub hold: Duration,
+}
+
+/// The limit of a consistent deploy where nothing is said.
+pub const HOLD: Duration = Duration::from_secs(30);
+
+/// For specs that were stored before the key was known.
+fn default_hold() -> Duration {
+    HOLD
 }
 
 /// Whether the code of a release can be written to by its members.
@@ -80,21 +125,21 @@ pub struct Php {
     /// `php.ini` settings.
     pub ini: BTreeMap<String, String>,
     /// Environment variables of the workers.
-    pub env: BTreeMap<String, EnvValue>,
+    pub env: BTreeMap<String, Setting>,
     /// Memory limit of one member, in bytes.
     pub memory: u64,
     /// CPU limit of one member, in thousandths of a CPU.
     pub cpus_milli: u32,
 }
 
-/// Value of an environment variable. A secret one is stored, but neither [`fmt::Debug`] nor [`fmt::Display`] shows it.
+/// A value of the configuration. A secret one is stored, but neither [`fmt::Debug`] nor [`fmt::Display`] shows it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EnvValue {
+pub struct Setting {
     value: String,
     secret: bool,
 }
 
-impl EnvValue {
+impl Setting {
     /// A value that may be shown.
     pub fn plain(value: impl Into<String>) -> Self {
         Self {
@@ -122,19 +167,19 @@ impl EnvValue {
     }
 }
 
-impl From<&str> for EnvValue {
+impl From<&str> for Setting {
     fn from(value: &str) -> Self {
         Self::plain(value)
     }
 }
 
-impl fmt::Display for EnvValue {
+impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.secret { "<secret>" } else { &self.value })
     }
 }
 
-impl fmt::Debug for EnvValue {
+impl fmt::Debug for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.secret {
             f.write_str("<secret>")
@@ -190,12 +235,12 @@ mod tests {
 
     #[test]
     fn a_secret_value_is_stored_but_never_shown() {
-        let secret = EnvValue::secret("hunter2");
+        let secret = Setting::secret("hunter2");
         assert_eq!(format!("{secret} {secret:?}"), "<secret> <secret>");
-        assert_eq!(format!("{:?}", EnvValue::plain("a")), "\"a\"");
+        assert_eq!(format!("{:?}", Setting::plain("a")), "\"a\"");
         let stored = serde_json::to_string(&secret).expect("plain data");
         assert_eq!(
-            serde_json::from_str::<EnvValue>(&stored).expect("just written"),
+            serde_json::from_str::<Setting>(&stored).expect("just written"),
             secret
         );
     }

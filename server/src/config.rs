@@ -6,11 +6,13 @@
 //! file ──document──► nodes with places ──section, scalar──► typed values ──environment──► Config
 //! ```
 
+mod caches;
 mod document;
 mod environment;
 mod error;
 mod file;
 mod host;
+mod name;
 mod path;
 mod php;
 mod render;
@@ -18,6 +20,8 @@ mod scalar;
 mod secret;
 mod section;
 mod server;
+mod services;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -6,7 +6,7 @@ use bollard::models::{
     ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions, ResourcesUlimits,
     RestartPolicy, RestartPolicyNameEnum,
 };
-use stratus_core::environment::{CodeAccess, EnvValue};
+use stratus_core::environment::{CodeAccess, Setting};
 use stratus_core::{InstallationId, OperationId, Pool};
 
 use super::body::{self, Bind, Tmpfs};
@@ -176,7 +176,7 @@ impl Member<'_> {
     /// PHP reads our `php.ini` part after everything of the image's; an empty entry stands for PHP's own folder.
     fn environment(&self) -> Vec<String> {
         let php = &self.pool.php;
-        let own = php.env.get("PHP_INI_SCAN_DIR").map(EnvValue::expose);
+        let own = php.env.get("PHP_INI_SCAN_DIR").map(Setting::expose);
         let before = own.or(self.image_scan_dir).unwrap_or_default();
         let scanned = format!("{before}:{}/{}", config::CONF, config::INI_FOLDER);
         let mut environment: Vec<_> = php

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::Environment;
-use crate::environment::{CodeAccess, Keep, Php, Ready, Replicas, User};
+use crate::environment::{
+    Caches, Check, CodeAccess, HOLD, Hooks, Keep, Maintenance, Php, Ready, Replicas, Sessions, User,
+};
 
 pub fn environment() -> Environment {
     Environment {
@@ -44,5 +46,14 @@ pub fn environment() -> Environment {
             warm: Duration::from_mins(10),
         },
         upload_limit: 1 << 20,
+        hooks: Hooks::default(),
+        crons: Vec::new(),
+        workers: Vec::new(),
+        caches: Caches::default(),
+        database: None,
+        sessions: Sessions::default(),
+        maintenance: Maintenance::default(),
+        check: Check::default(),
+        hold: HOLD,
     }
 }

@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use stratus_core::environment::{CodeAccess, Keep, Ready, Replicas};
+use stratus_core::environment::{CodeAccess, HOLD, Keep, Ready, Replicas};
 use stratus_core::{Environment, EnvironmentName, Generation, PoolId};
 
 use super::host::{self, Claimed};
 use super::section::{Section, Value, shown};
 use super::server::{check, layout};
-use super::{Server, Variables, php, scalar, tree};
+use super::{Server, Variables, caches, php, scalar, services, tasks, tree};
 
 /// The keys of an environment.
 pub(super) const KEYS: &[&str] = &[
@@ -31,20 +31,14 @@ pub(super) const KEYS: &[&str] = &[
     "drain",
     "keep",
     "upload_limit",
-];
-/// Known names that later versions build.
-pub(super) const PLANNED: &[&str] = &[
-    "http",
     "hooks",
-    "crons",
-    "caches",
     "database",
-    "sessions",
-    "workers",
     "maintenance",
     "check",
     "hold",
 ];
+/// Known names that later versions build.
+pub(super) const PLANNED: &[&str] = &["http", "crons", "caches", "sessions", "workers"];
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
@@ -91,7 +85,7 @@ fn read(
     check_sockets(&name, value, server);
     let hosts = host::read(&section, name.as_str(), claimed);
     let tree = tree::read(&section, &server.data_dir);
-    if section.get("http").is_some() {
+    if section.is_early("http") {
         return None;
     }
     let php = php::read(&section, tree.code.as_deref(), variables);
@@ -108,6 +102,11 @@ fn read(
         128 * MIB,
         scalar::size(1024..=64 * 1024 * MIB),
     );
+    let (caches, sessions) = caches::read(&section, variables);
+    let database = services::database(&section, variables);
+    let maintenance = services::maintenance(&section);
+    let check = services::check(&section);
+    let hold = section.or("hold", HOLD, scalar::duration(SECOND..=10 * MINUTE));
     Some(Environment {
         name,
         hosts: hosts?,
@@ -132,6 +131,15 @@ fn read(
         drain,
         keep,
         upload_limit,
+        hooks: tasks::hooks(&section),
+        crons: tasks::crons(&section),
+        workers: tasks::workers(&section),
+        caches,
+        database,
+        sessions,
+        maintenance,
+        check,
+        hold,
     })
 }
 
@@ -172,7 +180,7 @@ fn ready(section: &Section<'_>, front: &str) -> Ready {
 }
 
 /// A path that is fetched. Shape: `/about?x=1`.
-fn fetched(text: &str) -> Result<String, String> {
+pub(super) fn fetched(text: &str) -> Result<String, String> {
     let good = text.starts_with('/')
         && text.len() <= FETCHED_MAX
         && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use stratus_core::environment::{EnvValue, Php, User};
+use stratus_core::environment::{Php, Setting, User};
 
 use super::section::{Section, shown};
 use super::{Variables, path, scalar, secret};
@@ -110,7 +110,7 @@ fn ini(section: &Section<'_>) -> BTreeMap<String, String> {
             value.fault("is not the name of a php.ini setting; write one such as memory_limit");
         } else if let Some(text) = value.scalar() {
             if text.contains("${") {
-                value.fault("`${…}` is read in php.env only; write the value itself");
+                value.fault("`${…}` is read for secrets only; write the value itself");
             } else {
                 settings.insert(name.to_owned(), text.to_owned());
             }
@@ -119,7 +119,7 @@ fn ini(section: &Section<'_>) -> BTreeMap<String, String> {
     settings
 }
 
-fn env(section: &Section<'_>, variables: Variables<'_>) -> BTreeMap<String, EnvValue> {
+fn env(section: &Section<'_>, variables: Variables<'_>) -> BTreeMap<String, Setting> {
     let mut env = BTreeMap::new();
     let entries = section.get("env").and_then(|value| value.entries());
     for (name, value) in entries.unwrap_or_default() {

@@ -1,12 +1,16 @@
 //! Writes an environment as configuration again: every default filled in, every secret left out.
 
+mod caches;
+mod services;
+mod tasks;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 use stratus_core::Environment;
-use stratus_core::environment::{CodeAccess, EnvValue, User};
+use stratus_core::environment::{CodeAccess, Setting, User};
 
 use super::{scalar, secret};
 
@@ -46,6 +50,20 @@ struct Spec<'a> {
     drain: String,
     keep: Keep,
     upload_limit: String,
+    hooks: tasks::Hooks<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    crons: Vec<tasks::Cron<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    workers: Vec<tasks::Worker<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caches: Option<caches::Caches<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<services::Database<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sessions: Option<caches::Sessions>,
+    maintenance: services::Maintenance<'a>,
+    check: services::Check<'a>,
+    hold: String,
 }
 
 #[derive(Serialize)]
@@ -105,6 +123,15 @@ fn spec(environment: &Environment) -> Spec<'_> {
             warm: duration(keep.warm),
         },
         upload_limit: scalar::print_size(environment.upload_limit),
+        hooks: tasks::hooks(&environment.hooks),
+        crons: tasks::crons(&environment.crons),
+        workers: tasks::workers(&environment.workers),
+        caches: caches::caches(&environment.caches),
+        database: environment.database.as_ref().map(services::database),
+        sessions: caches::sessions(&environment.sessions),
+        maintenance: services::maintenance(&environment.maintenance),
+        check: services::check(&environment.check),
+        hold: duration(environment.hold),
     }
 }
 
@@ -134,7 +161,7 @@ fn duration(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
 
-fn value(value: &EnvValue) -> String {
+fn value(value: &Setting) -> String {
     if value.is_secret() {
         value.to_string()
     } else {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stratus_core::environment::EnvValue;
+use stratus_core::environment::Setting;
 
 use super::Variables;
 use super::file::{self, Contents};
@@ -12,10 +12,10 @@ use super::section::shown;
 const SECRET_MAX: usize = 64 * 1024;
 
 /// The value that `text` stands for: itself, or a secret it names. `$${` is a literal `${`.
-pub(super) fn resolve(text: &str, variables: Variables<'_>) -> Result<EnvValue, String> {
+pub(super) fn resolve(text: &str, variables: Variables<'_>) -> Result<Setting, String> {
     match text.strip_prefix("file:") {
         // file:// is a URL and not a secret.
-        Some(path) if !path.starts_with("//") => from_file(path).map(EnvValue::secret),
+        Some(path) if !path.starts_with("//") => from_file(path).map(Setting::secret),
         _ => expand(text, variables),
     }
 }
@@ -25,7 +25,7 @@ pub(super) fn escape(value: &str) -> String {
     value.replace("${", "$${")
 }
 
-fn expand(text: &str, variables: Variables<'_>) -> Result<EnvValue, String> {
+fn expand(text: &str, variables: Variables<'_>) -> Result<Setting, String> {
     let mut value = String::new();
     let mut secret = false;
     let mut rest = text;
@@ -50,9 +50,9 @@ fn expand(text: &str, variables: Variables<'_>) -> Result<EnvValue, String> {
     }
     value.push_str(rest);
     Ok(if secret {
-        EnvValue::secret(value)
+        Setting::secret(value)
     } else {
-        EnvValue::plain(value)
+        Setting::plain(value)
     })
 }
 

@@ -3,8 +3,11 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+use stratus_core::environment::Setting;
+
 use super::document::{Entry, Kind, Node};
 use super::error::Problem;
+use super::{Variables, secret};
 
 /// Longest piece of the operator's text that a message repeats, in characters.
 const SHOWN_MAX: usize = 80;
@@ -73,6 +76,11 @@ impl<'a> Value<'a> {
         matches!(self.node.kind, Kind::Map(_))
     }
 
+    /// Whether it is a list.
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self.node.kind, Kind::List(_))
+    }
+
     /// Any single value, empty text included.
     pub(super) fn scalar(&self) -> Option<&'a str> {
         let text = match &self.node.kind {
@@ -101,10 +109,21 @@ impl<'a> Value<'a> {
             return None;
         }
         if text.contains("${") {
-            self.fault("`${…}` is read in php.env only; write the value itself");
+            self.fault("`${…}` is read for secrets only; write the value itself");
             return None;
         }
         Some(text)
+    }
+
+    /// A single value that may name a secret.
+    pub(super) fn secret(&self, variables: Variables<'_>) -> Option<Setting> {
+        let text = self.scalar()?;
+        if text.is_empty() {
+            self.fault("is empty; write a value, or remove the key");
+            return None;
+        }
+        let resolved = secret::resolve(text, variables);
+        resolved.map_err(|message| self.fault(message)).ok()
     }
 
     /// A value that `parse` understands.
@@ -157,13 +176,13 @@ impl<'a> Value<'a> {
         planned: &[&'static str],
     ) -> Option<Section<'a>> {
         let entries = self.entries()?;
-        let mut values = HashMap::new();
+        let (mut values, mut early) = (HashMap::new(), Vec::new());
         for (key, value) in entries {
             if known.contains(&key) {
                 values.insert(key, value.at_value());
             } else if planned.contains(&key) {
                 value.fault("is not built yet; remove it");
-                values.insert(key, value);
+                early.push(key);
             } else {
                 value.fault(unknown(key, known));
             }
@@ -171,6 +190,7 @@ impl<'a> Value<'a> {
         Some(Section {
             value: self.clone(),
             values,
+            early,
         })
     }
 
@@ -201,12 +221,18 @@ impl<'a> Value<'a> {
 pub(super) struct Section<'a> {
     value: Value<'a>,
     values: HashMap<&'a str, Value<'a>>,
+    early: Vec<&'a str>,
 }
 
 impl<'a> Section<'a> {
     /// The value of `key`, where it was given.
     pub(super) fn get(&self, key: &str) -> Option<Value<'a>> {
         self.values.get(key).cloned()
+    }
+
+    /// Whether `key`, which is not built yet, was given.
+    pub(super) fn is_early(&self, key: &str) -> bool {
+        self.early.contains(&key)
     }
 
     /// The value of `key`; its absence is a problem that `advice` solves.

@@ -5,6 +5,7 @@ mod keys;
 mod php;
 mod render;
 mod secrets;
+mod tasks;
 mod tree;
 
 use std::fs;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use stratus_core::environment::{CodeAccess, Keep, Php, Ready, Replicas, User};
+use stratus_core::environment::{
+    Caches, Check, CodeAccess, HOLD, Hooks, Keep, Maintenance, Php, Ready, Replicas, Sessions, User,
+};
 use stratus_core::operation::Kind;
 use stratus_core::snapshots::Verify;
 use stratus_core::{Environment, Generation, ReleaseId};
@@ -41,6 +43,15 @@ pub fn environment(name: &str) -> Environment {
             warm: Duration::from_mins(10),
         },
         upload_limit: 64 << 20,
+        hooks: Hooks::default(),
+        crons: Vec::new(),
+        workers: Vec::new(),
+        caches: Caches::default(),
+        database: None,
+        sessions: Sessions::default(),
+        maintenance: Maintenance::default(),
+        check: Check::default(),
+        hold: HOLD,
     }
 }
 

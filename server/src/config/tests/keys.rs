@@ -57,17 +57,7 @@ fn a_key_that_is_not_built_yet_says_so() {
             "1:55: server.metrics: is not built yet; remove it",
         ],
     );
-    for key in [
-        "hooks",
-        "crons",
-        "caches",
-        "database",
-        "sessions",
-        "workers",
-        "maintenance",
-        "check",
-        "hold",
-    ] {
+    for key in ["crons", "caches", "sessions", "workers"] {
         refused(
             &site(&format!("{key}: {{}}")),
             &[&format!(
@@ -160,7 +150,7 @@ fn a_value_of_the_wrong_shape_is_refused() {
 fn a_variable_outside_of_php_env_is_refused() {
     refused(
         &site("front: ${FRONT}"),
-        &["7:12: environments.shop.front: `${…}` is read in php.env only; write the value itself"],
+        &["7:12: environments.shop.front: `${…}` is read for secrets only; write the value itself"],
     );
 }
 

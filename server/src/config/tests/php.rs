@@ -154,7 +154,7 @@ fn ini_settings_are_plain_and_on_one_line() {
             "6:27: environments.shop.php.ini.a]: is not the name of a php.ini setting; write one such as memory_limit",
             "6:36: environments.shop.php.ini.b: holds a control character or a line break; write it on one line",
             "6:47: environments.shop.php.ini.c: is a list or a group of keys; write a single value",
-            "6:55: environments.shop.php.ini.d: `${…}` is read in php.env only; write the value itself",
+            "6:55: environments.shop.php.ini.d: `${…}` is read for secrets only; write the value itself",
             "6:66: environments.shop.php.ini.e: has no value; write one, or remove the key",
         ],
     );

@@ -16,7 +16,11 @@ ready: {path: /up.php, status: 204, within: 90s, successes: 1}
 warm: [/, /about]
 drain: 1500ms
 keep: {releases: 5, warm: 0s}
-upload_limit: 1500";
+upload_limit: 1500
+hooks: {before_init: [[make]], before_switch: [[php, bin/console, 'migrate --now'], [php, '']], timeout: 5m}
+maintenance: {page: errors/503.html, retry_after: 90s, allow: [203.0.113.7, '2001:db8::/32']}
+check: {path: /health, status: 204, body: 'all: well', within: 20s}
+hold: 20s";
 
 #[test]
 fn a_rendered_environment_loads_as_the_same_one() {

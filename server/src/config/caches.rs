@@ -1,0 +1,228 @@
+//! The keys `caches` and `sessions`: what is cleared, and what never is.
+
+use stratus_core::environment::caches::{CloudFront, Cloudflare, Fastly, RedisCache, Varnish};
+use stratus_core::environment::{Caches, Sessions, Setting};
+use url::Url;
+
+use super::section::{Section, Value, shown};
+use super::{Variables, name};
+
+/// The keys of `caches`.
+const KEYS: &[&str] = &["redis", "varnish", "cloudfront", "fastly", "cloudflare"];
+/// Redis's own port. Source: <https://www.iana.org/assignments/uri-schemes/prov/redis>.
+const REDIS_PORT: u16 = 6379;
+
+/// Reads `caches` and `sessions`, which may not share a database of Redis.
+pub(super) fn read(environment: &Section<'_>, variables: Variables<'_>) -> (Caches, Sessions) {
+    let sessions = environment
+        .get("sessions")
+        .map(|value| sessions(&value, variables))
+        .unwrap_or_default();
+    let caches = environment
+        .get("caches")
+        .and_then(|value| value.section(KEYS, &[]))
+        .map(|section| caches(&section, &sessions, variables))
+        .unwrap_or_default();
+    (caches, sessions)
+}
+
+fn caches(section: &Section<'_>, sessions: &Sessions, variables: Variables<'_>) -> Caches {
+    Caches {
+        redis: redis_list(section, sessions, variables),
+        varnish: group(section, "varnish", &["url", "tags_header"], |s| {
+            let url = s.need("url", "http://varnish:80");
+            Some(Varnish {
+                tags_header: s.or("tags_header", "X-Magento-Tags-Pattern".to_owned(), header),
+                url: web(&url?, variables)?,
+            })
+        }),
+        cloudfront: group(
+            section,
+            "cloudfront",
+            &["distribution", "key_id", "secret", "endpoint"],
+            |s| {
+                let distribution = s.need("distribution", "E123");
+                let (key_id, secret) = (
+                    s.need("key_id", "${AWS_ACCESS_KEY_ID}"),
+                    s.need("secret", "${AWS_SECRET_ACCESS_KEY}"),
+                );
+                Some(CloudFront {
+                    distribution: distribution?.parse(word)?,
+                    key_id: key_id?.secret(variables)?,
+                    secret: secret?.secret(variables)?,
+                    endpoint: endpoint(s),
+                })
+            },
+        ),
+        fastly: group(section, "fastly", &["service", "token", "endpoint"], |s| {
+            let (service, token) = (s.need("service", "ID"), s.need("token", "${FASTLY_TOKEN}"));
+            Some(Fastly {
+                service: service?.parse(word)?,
+                token: token?.secret(variables)?,
+                endpoint: endpoint(s),
+            })
+        }),
+        cloudflare: group(section, "cloudflare", &["zone", "token", "endpoint"], |s| {
+            let (zone, token) = (s.need("zone", "ID"), s.need("token", "${CLOUDFLARE_TOKEN}"));
+            Some(Cloudflare {
+                zone: zone?.parse(word)?,
+                token: token?.secret(variables)?,
+                endpoint: endpoint(s),
+            })
+        }),
+    }
+}
+
+fn group<T>(
+    section: &Section<'_>,
+    key: &str,
+    known: &[&'static str],
+    read: impl FnOnce(&Section<'_>) -> Option<T>,
+) -> Option<T> {
+    let value = section.get(key)?;
+    read(&value.section(known, &[])?)
+}
+
+fn redis_list(
+    section: &Section<'_>,
+    sessions: &Sessions,
+    variables: Variables<'_>,
+) -> Vec<RedisCache> {
+    let mut found: Vec<RedisCache> = Vec::new();
+    for item in section
+        .get("redis")
+        .and_then(|value| value.items())
+        .unwrap_or_default()
+    {
+        let Some(cache) = redis_cache(&item, sessions, variables) else {
+            continue;
+        };
+        let of = |url: &Setting| database(url.expose());
+        if found.iter().any(|other| other.name == cache.name) {
+            item.fault(format!("`{}` stands here twice; rename one", cache.name));
+        } else if found.iter().any(|other| of(&other.url) == of(&cache.url)) {
+            item.fault(format!(
+                "`{}` is a database that stands here already; remove one",
+                cache.name
+            ));
+        } else {
+            found.push(cache);
+        }
+    }
+    found
+}
+
+fn redis_cache(
+    item: &Value<'_>,
+    sessions: &Sessions,
+    variables: Variables<'_>,
+) -> Option<RedisCache> {
+    let section = item.section(&["name", "url"], &[])?;
+    let (name, url) = (
+        section.need("name", "fpc"),
+        section.need("url", "redis://redis:6379"),
+    );
+    let name = name?.parse(name::parse)?;
+    let place = url?;
+    let url = redis(&place, variables)?;
+    if let Sessions::Redis(kept) = sessions
+        && database(kept.expose()) == database(url.expose())
+    {
+        place.fault("is the database that holds the sessions, which are never cleared; give the cache another database or server");
+        return None;
+    }
+    Some(RedisCache { name, url })
+}
+
+/// `files`, or `{redis: URL}`.
+fn sessions(value: &Value<'_>, variables: Variables<'_>) -> Sessions {
+    if value.is_group() {
+        let url = value
+            .section(&["redis"], &[])
+            .and_then(|s| s.need("redis", "redis://redis-session:6380"));
+        return url
+            .and_then(|url| redis(&url, variables))
+            .map(Sessions::Redis)
+            .unwrap_or_default();
+    }
+    let files = |text: &str| match text {
+        "files" => Ok(Sessions::Files),
+        other => Err(format!(
+            "`{}` is not a place for sessions; write files, or {{redis: redis://redis-session:6380}}",
+            shown(other)
+        )),
+    };
+    value.parse(files).unwrap_or_default()
+}
+
+/// The server and the number that a Redis URL names: two URLs of one database answer the same.
+fn database(url: &str) -> Option<(String, u16, i64)> {
+    let url = Url::parse(url).ok()?;
+    let number = match url.path().trim_matches('/') {
+        "" => 0,
+        text => text.parse().ok().filter(|number| *number >= 0)?,
+    };
+    Some((
+        url.host_str()?.to_ascii_lowercase(),
+        url.port().unwrap_or(REDIS_PORT),
+        number,
+    ))
+}
+
+fn redis(value: &Value<'_>, variables: Variables<'_>) -> Option<Setting> {
+    let url = value.secret(variables)?;
+    let known = Url::parse(url.expose()).is_ok_and(|u| matches!(u.scheme(), "redis" | "rediss"));
+    if known && database(url.expose()).is_some() {
+        return Some(url);
+    }
+    value.fault("is not the URL of a Redis database; write it as redis://redis:6379/0, or rediss:// for TLS");
+    None
+}
+
+fn web(value: &Value<'_>, variables: Variables<'_>) -> Option<Setting> {
+    let url = value.secret(variables)?;
+    match http(url.expose()) {
+        Ok(_) => Some(url),
+        Err(message) => {
+            value.fault(message);
+            None
+        }
+    }
+}
+
+fn endpoint(section: &Section<'_>) -> Option<String> {
+    section.get("endpoint")?.parse(http)
+}
+
+fn http(text: &str) -> Result<String, String> {
+    let url = Url::parse(text)
+        .ok()
+        .filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host());
+    url.map(|_| text.to_owned()).ok_or_else(|| {
+        "is not the address of a web server; write it as http://varnish:80".to_owned()
+    })
+}
+
+/// An id of a provider, which becomes part of a path.
+fn word(text: &str) -> Result<String, String> {
+    let good = text.len() <= 64
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    good.then(|| text.to_owned()).ok_or_else(|| {
+        format!(
+            "`{}` is not an id; copy it from the provider's console",
+            shown(text)
+        )
+    })
+}
+
+fn header(text: &str) -> Result<String, String> {
+    let good = text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    good.then(|| text.to_owned()).ok_or_else(|| {
+        format!(
+            "`{}` is not the name of a header; write one such as X-Magento-Tags-Pattern",
+            shown(text)
+        )
+    })
+}
