@@ -41,6 +41,9 @@ pub trait Store: Send + Sync {
     /// One operation.
     async fn operation(&self, id: &OperationId) -> Result<Option<Operation>, StoreError>;
 
+    /// The operation that a request began.
+    async fn requested(&self, request: &str) -> Result<Option<Operation>, StoreError>;
+
     /// The newest operations first, `limit` at most, of one environment or of all.
     async fn operations(
         &self,

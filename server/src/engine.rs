@@ -20,11 +20,11 @@ pub mod restore;
 mod route;
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::hash_map;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use stratus_core::operation::{Event, Outcome};
+use stratus_core::operation::{Entry, Event, Outcome, decide};
 use stratus_core::store::{Operation, StoreError};
 use stratus_core::{EnvironmentName, OperationId, Runtime, Store};
 use tokio_util::sync::CancellationToken;
@@ -80,6 +80,11 @@ pub enum ControlError {
     /// It is past the point of no return.
     #[error("operation {0} is past its point of no return; it will complete by itself")]
     Committed(OperationId),
+    /// It is stuck: there is nothing that could stop.
+    #[error(
+        "operation {0} is stuck; see operations.show {0}, then operations.resume or operations.resolve"
+    )]
+    Stuck(OperationId),
     /// It is not stuck.
     #[error("operation {0} is not stuck")]
     NotStuck(OperationId),
@@ -156,13 +161,24 @@ impl Engine {
             return Err(ControlError::Ended(id.clone()));
         }
         let entries = self.inner.store.journal(id, 0).await?;
-        if stratus_core::operation::decide::is_committed(&operation.plan, &entries) {
+        if decide::is_committed(&operation.plan, &entries) {
             return Err(ControlError::Committed(id.clone()));
+        }
+        if operation.outcome.is_some() {
+            return Err(ControlError::Stuck(id.clone()));
         }
         self.inner
             .journal
             .append(id, &Event::CancelRequested)
             .await?;
+        let entries = self.inner.store.journal(id, 0).await?;
+        let ended = |e: &Entry| matches!(e.event, Event::Finished { .. });
+        if entries.iter().any(ended) {
+            return Err(ControlError::Ended(id.clone()));
+        }
+        if !decide::is_cancelled(&operation.plan, &entries) {
+            return Err(ControlError::Committed(id.clone()));
+        }
         if let Some(running) = self.running().get(id) {
             running.cancel.cancel();
         }
@@ -231,8 +247,8 @@ impl Engine {
         let Running { cancel, gone } = running.clone();
         match self.running().entry(operation.id.clone()) {
             // The executor that is there goes on, and keeps the token that a cancel reaches it by.
-            Entry::Occupied(_) => return,
-            Entry::Vacant(place) => place.insert(running),
+            hash_map::Entry::Occupied(_) => return,
+            hash_map::Entry::Vacant(place) => place.insert(running),
         };
         let engine = self.clone();
         let executor = Executor {

@@ -84,6 +84,13 @@ impl Store for SqliteStore {
         self.database.read(move |c| operations::find(c, &id)).await
     }
 
+    async fn requested(&self, request: &str) -> Result<Option<Operation>, StoreError> {
+        let request = request.to_owned();
+        self.database
+            .read(move |c| operations::requested(c, &request))
+            .await
+    }
+
     async fn operations(
         &self,
         environment: Option<&EnvironmentName>,

@@ -84,7 +84,7 @@ impl Scenario {
     }
 
     /// A fresh world in which the past has happened and the operation is recorded, not begun.
-    pub(crate) async fn trial(&self, rig: &Rig) -> Trial {
+    pub(crate) async fn trial(&self, rig: &Rig) -> Box<Trial> {
         let mut environment = sample::environment("shop");
         (self.shape)(&mut environment);
         let mut bench = Bench::new(environment).await;
@@ -100,7 +100,7 @@ impl Scenario {
         } else {
             WriteAhead::Kept
         };
-        Trial::new(bench, plan, rig, self.seeded, ahead).await
+        Box::new(Trial::new(bench, plan, rig, self.seeded, ahead).await)
     }
 }
 

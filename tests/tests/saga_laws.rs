@@ -38,6 +38,11 @@ macro_rules! laws {
             async fn cancel_after_a_crash_is_clean() {
                 $scenario.cancel_after_a_crash_is_clean().await;
             }
+
+            #[tokio::test(start_paused = true)]
+            async fn cancel_at_the_last_moment_is_heeded() {
+                $scenario.cancel_at_the_last_moment_is_heeded().await;
+            }
         }
     )*};
 }

@@ -115,6 +115,15 @@ impl Store for MemoryStore {
         Ok(self.rows().operation(id).cloned())
     }
 
+    async fn requested(&self, request: &str) -> Result<Option<Operation>, StoreError> {
+        let rows = self.rows();
+        Ok(rows
+            .operations
+            .iter()
+            .find(|o| o.request == request)
+            .cloned())
+    }
+
     async fn operations(
         &self,
         environment: Option<&EnvironmentName>,

@@ -76,7 +76,7 @@ pub fn backoff(failures: u32) -> Duration {
 /// # Panics
 /// When the journal names a step that the plan does not have: it is another operation's.
 pub fn decide(plan: &Plan, entries: &[Entry]) -> Decision {
-    let history = History::read(plan.steps.len(), entries);
+    let history = History::read(plan, entries);
     if history.forward.iter().all(|attempt| attempt.succeeded) {
         return Decision::Done(Outcome::Completed);
     }
@@ -89,7 +89,7 @@ pub fn decide(plan: &Plan, entries: &[Entry]) -> Decision {
         .position(|attempt| !attempt.succeeded);
     let step = next.expect("a plan that is not complete has a next step");
     let failures = history.forward[step].failures;
-    if plan.steps[step].class() == Class::Retry && failures >= SETTLE_TRIES {
+    if plan.class(step) == Class::Retry && failures >= SETTLE_TRIES {
         return Decision::Done(Outcome::Stuck {
             step,
             direction: Direction::Forward,
@@ -100,7 +100,7 @@ pub fn decide(plan: &Plan, entries: &[Entry]) -> Decision {
 
 fn unwind(plan: &Plan, history: &History) -> Decision {
     let open = (0..plan.steps.len()).rev().find(|&step| {
-        plan.steps[step].class() != Class::Retry
+        plan.class(step) != Class::Retry
             && history.forward[step].started
             && !history.back[step].succeeded
     });
@@ -132,25 +132,33 @@ struct Attempt {
 struct History {
     forward: Vec<Attempt>,
     back: Vec<Attempt>,
+    /// The point of no return was reached: no cancel counts from there on.
+    committed: bool,
+    /// A cancel came in time.
     cancelled: bool,
 }
 
 impl History {
-    fn read(steps: usize, entries: &[Entry]) -> Self {
+    fn read(plan: &Plan, entries: &[Entry]) -> Self {
+        let steps = plan.steps.len();
         let mut history = Self {
             forward: vec![Attempt::default(); steps],
             back: vec![Attempt::default(); steps],
+            committed: false,
             cancelled: false,
         };
         for entry in entries {
-            history.take(&entry.event);
+            history.take(plan, &entry.event);
         }
         history
     }
 
-    fn take(&mut self, event: &Event) {
+    fn take(&mut self, plan: &Plan, event: &Event) {
         match event {
-            Event::Started { step, direction } => self.of(*step, *direction).started = true,
+            Event::Started { step, direction } => {
+                self.committed |= plan.class(*step) != Class::Undo;
+                self.of(*step, *direction).started = true;
+            }
             Event::Succeeded {
                 step, direction, ..
             }
@@ -167,7 +175,7 @@ impl History {
                 attempt.failures += 1;
                 attempt.hopeless |= *fault == Fault::Permanent;
             }
-            Event::CancelRequested => self.cancelled = true,
+            Event::CancelRequested => self.cancelled |= !self.committed,
             Event::Resumed => self.resume(),
             Event::Finished { .. } => {}
         }
@@ -191,23 +199,30 @@ impl History {
     }
 
     fn unwinds(&self, plan: &Plan) -> bool {
-        let failed = plan.steps.iter().zip(&self.forward).any(|(step, attempt)| {
-            step.class() != Class::Retry
+        let mut forward = self.forward.iter().enumerate();
+        let failed = forward.any(|(step, attempt)| {
+            plan.class(step) != Class::Retry
                 && !attempt.succeeded
                 && (attempt.hopeless || attempt.failures >= FORWARD_TRIES)
         });
-        failed || (self.cancelled && self.can_be_cancelled(plan))
-    }
-
-    fn can_be_cancelled(&self, plan: &Plan) -> bool {
-        let mut committed = plan.steps.iter().zip(&self.forward);
-        !committed.any(|(step, attempt)| step.class() != Class::Undo && attempt.started)
+        failed || self.cancelled
     }
 }
 
 /// Whether `plan` is past its point of no return: a cancel changes nothing any more.
+///
+/// # Panics
+/// As [`decide`].
 pub fn is_committed(plan: &Plan, entries: &[Entry]) -> bool {
-    !History::read(plan.steps.len(), entries).can_be_cancelled(plan)
+    History::read(plan, entries).committed
+}
+
+/// Whether a cancel came before the point of no return. Their order in the journal says so, and nothing else.
+///
+/// # Panics
+/// As [`decide`].
+pub fn is_cancelled(plan: &Plan, entries: &[Entry]) -> bool {
+    History::read(plan, entries).cancelled
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::environment::Environment;
 use crate::operation::kind::Kind;
-use crate::operation::step::Step;
+use crate::operation::step::{Class, Step};
 use crate::state::{EnvironmentState, PoolRecord};
 use crate::{Generation, OperationId, PoolId, ReleaseId};
 
@@ -21,7 +21,7 @@ pub struct Plan {
     /// What was asked.
     pub kind: Kind,
     /// The spec it was planned with.
-    pub environment: Environment,
+    pub environment: Box<Environment>,
     /// The pool that is made, moved to, or removed.
     pub target: Option<Target>,
     /// The pool that serves at the time of planning.
@@ -147,7 +147,7 @@ impl Plan {
         Ok(Self {
             format: FORMAT,
             operation,
-            environment: environment.clone(),
+            environment: Box::new(environment.clone()),
             target,
             origin: state.live.clone(),
             previous: state.previous.as_ref().map(|p| p.generation),
@@ -156,6 +156,14 @@ impl Plan {
             kind,
             steps,
         })
+    }
+
+    /// What a failure of the step at this index means.
+    ///
+    /// # Panics
+    /// When the plan has no such step.
+    pub fn class(&self, step: usize) -> Class {
+        self.steps[step].class()
     }
 
     /// The pool that the operation is about.

@@ -52,7 +52,7 @@ impl Executor {
                 Decision::Undo { step, failures } => (step, Direction::Back, failures),
             };
             if failures > 0 {
-                let class = operation.plan.steps[step].class();
+                let class = operation.plan.class(step);
                 let heeds_cancel = direction == Direction::Forward && class == Class::Undo;
                 if self.waited(backoff(failures), heeds_cancel).await.is_err() {
                     continue;
@@ -85,10 +85,15 @@ impl Executor {
         let name = plan.steps[step];
         let pass = |point| failpoint::pass(&plan.kind, name, direction, point);
         pass(Point::BeforeStarted);
-        self.journal
+        let number = self
+            .journal
             .append(&operation.id, &Event::Started { step, direction })
             .await?;
         pass(Point::AfterStarted);
+        if number != entries.last().map_or(0, |e| e.number) + 1 {
+            // A user's word came in between. It was said before this step began: what comes next is decided again.
+            return Ok(());
+        }
         let situation = Situation {
             plan,
             entries,

@@ -28,13 +28,14 @@ impl Journal {
         &self.feed
     }
 
-    /// Appends an event; it is durable when this returns.
-    pub async fn append(&self, operation: &OperationId, event: &Event) -> Result<(), StoreError> {
-        self.store
+    /// Appends an event and returns its number; it is durable when this returns.
+    pub async fn append(&self, operation: &OperationId, event: &Event) -> Result<u64, StoreError> {
+        let number = self
+            .store
             .append(operation, self.clock.now_ms(), event)
             .await?;
         self.feed.announce(Notice::Appended(operation.clone()));
-        Ok(())
+        Ok(number)
     }
 
     /// Writes down how an operation ended.

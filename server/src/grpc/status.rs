@@ -33,9 +33,10 @@ pub fn control(error: &ControlError) -> Status {
     let message = chain(error);
     match error {
         ControlError::Unknown(_) => Status::not_found(message),
-        ControlError::Ended(_) | ControlError::Committed(_) | ControlError::NotStuck(_) => {
-            Status::failed_precondition(message)
-        }
+        ControlError::Ended(_)
+        | ControlError::Committed(_)
+        | ControlError::Stuck(_)
+        | ControlError::NotStuck(_) => Status::failed_precondition(message),
         ControlError::Store(error) => store(error),
     }
 }

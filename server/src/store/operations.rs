@@ -137,6 +137,15 @@ pub fn find(connection: &Connection, id: &OperationId) -> Result<Option<Operatio
     row.map(operation).transpose()
 }
 
+pub fn requested(connection: &Connection, request: &str) -> Result<Option<Operation>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM operations WHERE request = ?1");
+    let row = connection
+        .query_row(&sql, [request], columns)
+        .optional()
+        .map_err(failed)?;
+    row.map(operation).transpose()
+}
+
 pub fn list(
     connection: &Connection,
     environment: Option<&EnvironmentName>,

@@ -34,7 +34,7 @@ pub fn operation(id: &str, environment: &str, created_ms: u64) -> Operation {
             format: FORMAT,
             operation: id.parse().expect("a valid id"),
             kind: Kind::Switch,
-            environment,
+            environment: Box::new(environment),
             target: None,
             origin: None,
             previous: Some(Generation(1)),
@@ -93,6 +93,15 @@ pub async fn one_operation_per_environment(store: &dyn Store) {
     assert_eq!(store.begin(&second).await.expect("free"), Begun::New);
     let refused = store.operation(&repeated.id).await.expect("readable");
     assert_eq!(refused, None, "what was not begun is not there");
+    let asked = store.requested("request of one").await.expect("readable");
+    assert_eq!(asked.map(|o| o.id), Some(first));
+    assert_eq!(
+        store
+            .requested("request of nobody")
+            .await
+            .expect("readable"),
+        None
+    );
 }
 
 /// Events are numbered from 1 in each operation and read back as they were, in order.

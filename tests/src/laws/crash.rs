@@ -99,7 +99,7 @@ impl Scenario {
     }
 
     /// A world in which the server died at each of `crashes`, one after the other, and is back.
-    pub(crate) async fn crashed(&self, rig: &Rig, scope: Scope, crashes: &[Crash]) -> Trial {
+    pub(crate) async fn crashed(&self, rig: &Rig, scope: Scope, crashes: &[Crash]) -> Box<Trial> {
         let trial = self.trial(rig).await;
         for crash in crashes {
             trial.run_until(scope, *crash).await;

@@ -106,7 +106,13 @@ impl Scenario {
         }
     }
 
-    async fn failing(&self, step: Step, side: Side, fault: Fault, times: u32) -> (Trial, String) {
+    async fn failing(
+        &self,
+        step: Step,
+        side: Side,
+        fault: Fault,
+        times: u32,
+    ) -> (Box<Trial>, String) {
         let fail = Fail {
             step,
             direction: Direction::Forward,

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use stratus_core::operation::{Entry, Event, Outcome};
+use stratus_core::operation::{Direction, Entry, Event, Outcome};
 use stratus_core::route::RouteTable;
 use stratus_core::store::{Begun, Operation, Pin, StoreError};
 use stratus_core::{
@@ -77,6 +77,8 @@ struct Desk {
     effects: u32,
     trip: Option<Crash>,
     withheld: Option<(OperationId, u64, Event)>,
+    /// The step before whose `Started` a user's cancel is written, once.
+    cancel_before: Option<usize>,
 }
 
 /// Every crash at one of `writes` writes.
@@ -107,6 +109,28 @@ impl Tap {
     /// The process lives, and the effect at `trip`, counted from now and without the journal, fails once.
     pub fn trip(&self, trip: Crash) {
         self.desk().trip = Some(trip);
+    }
+
+    /// A user's cancel reaches the journal just before `step` is written down as begun.
+    pub fn cancel_before(&self, step: usize) {
+        self.desk().cancel_before = Some(step);
+    }
+
+    /// Whether that cancel is due with `event`.
+    fn is_cancelled_before(&self, event: &Event) -> bool {
+        let Event::Started {
+            step,
+            direction: Direction::Forward,
+        } = event
+        else {
+            return false;
+        };
+        let mut desk = self.desk();
+        let due = desk.cancel_before == Some(*step);
+        if due {
+            desk.cancel_before = None;
+        }
+        due
     }
 
     /// How many effects there were since the process began, the journal's writes not counted.
@@ -240,7 +264,13 @@ impl Store for Tap {
             self.catch_up().await?;
             if withhold {
                 self.desk().withheld = Some((operation.clone(), at_ms, event.clone()));
-                return Ok(0);
+                let written = self.inner.journal(operation, 0).await?;
+                return Ok(written.last().map_or(0, |entry| entry.number) + 1);
+            }
+            if self.is_cancelled_before(event) {
+                self.inner
+                    .append(operation, at_ms, &Event::CancelRequested)
+                    .await?;
             }
             self.inner.append(operation, at_ms, event).await
         })
@@ -263,6 +293,10 @@ impl Store for Tap {
 
     async fn operation(&self, id: &OperationId) -> Result<Option<Operation>, StoreError> {
         self.living()?.operation(id).await
+    }
+
+    async fn requested(&self, request: &str) -> Result<Option<Operation>, StoreError> {
+        self.living()?.requested(request).await
     }
 
     async fn operations(

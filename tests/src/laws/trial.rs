@@ -156,6 +156,11 @@ impl Trial {
         written.await.expect("memory is never full");
     }
 
+    /// A user asks to stop at the last moment before `step` begins.
+    pub(crate) fn cancel_before(&self, step: usize) {
+        self.tap.cancel_before(step);
+    }
+
     /// Whether `step` has begun, as the journal tells it.
     pub(crate) async fn has_begun(&self, wanted: impl Fn(Step) -> bool) -> bool {
         self.tells(|event| match event {

@@ -17,7 +17,7 @@ fn plan(steps: &[Step]) -> Plan {
         format: crate::operation::plan::FORMAT,
         operation: "op".parse().unwrap(),
         kind: Kind::Switch,
-        environment: environment(),
+        environment: Box::new(environment()),
         target: None,
         origin: None,
         previous: None,
@@ -188,6 +188,8 @@ fn a_cancel_counts_until_the_pivot_begins() {
     assert_eq!(after(&events), undo(0, 0));
     let events = [done(1), vec![started(1, Forward)], cancel.clone()].concat();
     assert_eq!(after(&events), apply(1, 0));
+    let events = [done(1), cancel.clone(), vec![started(1, Forward)]].concat();
+    assert_eq!(after(&events), undo(1, 0));
     let events = [done(2), cancel].concat();
     assert_eq!(after(&events), apply(2, 0));
 }
