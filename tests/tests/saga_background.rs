@@ -1,6 +1,7 @@
 //! Background operations: they yield to a user's, and look again before they act.
 #![expect(clippy::unwrap_used, reason = "what a test prepares must succeed")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use stratus_core::fault::Fault;
@@ -12,6 +13,7 @@ use stratus_server::engine::admission::SubmitError;
 use stratus_tests::laws::control::Control;
 use stratus_tests::laws::faults::FOR_EVER;
 use stratus_tests::laws::sample::{environment, init, reap, release, retire};
+use tokio::sync::Barrier;
 
 #[tokio::test(start_paused = true)]
 async fn a_users_operation_waits_for_a_background_one_instead_of_being_refused() {
@@ -27,6 +29,28 @@ async fn a_users_operation_waits_for_a_background_one_instead_of_being_refused()
     let (user, ()) = tokio::join!(user, opened);
     assert_eq!(control.ended(&cleaning.id).await, Outcome::Completed);
     assert_eq!(control.ended(&user.id).await, Outcome::Completed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_background_operation_admitted_at_the_same_moment_does_not_refuse_a_users() {
+    let control = Arc::new(Control::new());
+    control.deploy().await;
+    for _ in 0..200 {
+        let barrier = Arc::new(Barrier::new(2));
+        let ask = |kind| {
+            let (control, barrier) = (control.clone(), barrier.clone());
+            tokio::spawn(async move {
+                barrier.wait().await;
+                control.submit(kind).await
+            })
+        };
+        let (cleaning, user) = (ask(reap(7)), ask(init()));
+        let user = user.await.unwrap().unwrap();
+        control.ended(&user.id).await;
+        if let Ok(cleaning) = cleaning.await.unwrap() {
+            control.ended(&cleaning.id).await;
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -95,15 +95,21 @@ impl Engine {
         if self.inner.shutdown.is_cancelled() {
             return Err(SubmitError::ShuttingDown);
         }
-        self.await_background(&submission).await?;
-        let _one_at_a_time = self.inner.admission.lock().await;
-        if let Some(known) = self.known(&submission).await? {
-            return Ok(known);
-        }
         let environment = &submission.environment.name;
-        if let Some(holder) = self.holder(environment).await? {
-            return Err(self.refusal(&holder).await?);
-        }
+        let deadline = tokio::time::Instant::now() + YIELD;
+        let _one_at_a_time = loop {
+            self.await_background(&submission, deadline).await?;
+            let one_at_a_time = self.inner.admission.lock().await;
+            if let Some(known) = self.store().requested(&submission.request).await? {
+                return Ok(known);
+            }
+            match self.holder(environment).await? {
+                None => break one_at_a_time,
+                // It was admitted while this one waited for its turn.
+                Some(holder) if yields(&holder, &submission, deadline) => {}
+                Some(holder) => return Err(self.refusal(&holder).await?),
+            }
+        };
         let state = self.store().state(environment).await?;
         // A plan that cannot be made must not use up a generation number.
         self.plan_with(&submission, &state, Generation::default(), new_id())
@@ -169,11 +175,6 @@ impl Engine {
         }
     }
 
-    async fn known(&self, submission: &Submission) -> Result<Option<Operation>, StoreError> {
-        let recent = self.store().operations(None, 200).await?;
-        Ok(recent.into_iter().find(|o| o.request == submission.request))
-    }
-
     async fn stored(&self, id: &OperationId) -> Result<Operation, SubmitError> {
         let found = self.store().operation(id).await?;
         let missing = || StoreError::Unreadable {
@@ -211,12 +212,15 @@ impl Engine {
 
     /// A background operation has one step: a user's waits for it instead of being refused. A stuck one is given up: it
     /// is asked for again when it is due, and must not keep anyone from deploying.
-    async fn await_background(&self, submission: &Submission) -> Result<(), SubmitError> {
+    async fn await_background(
+        &self,
+        submission: &Submission,
+        deadline: tokio::time::Instant,
+    ) -> Result<(), SubmitError> {
         if submission.kind.is_background() {
             return Ok(());
         }
         let mut notices = self.feed().watch();
-        let deadline = tokio::time::Instant::now() + YIELD;
         while let Some(holder) = self.holder(&submission.environment.name).await? {
             if !holder.plan.kind.is_background() {
                 break;
@@ -243,6 +247,13 @@ impl Engine {
             Ok(()) | Err(_) => Ok(()),
         }
     }
+}
+
+/// Whether what was asked waits for `holder`, which is in the background, and still has time to.
+fn yields(holder: &Operation, asked: &Submission, deadline: tokio::time::Instant) -> bool {
+    holder.plan.kind.is_background()
+        && !asked.kind.is_background()
+        && tokio::time::Instant::now() < deadline
 }
 
 fn new_id() -> OperationId {
