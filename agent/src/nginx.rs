@@ -18,6 +18,7 @@ pub mod master;
 pub mod render;
 mod trial;
 pub mod version;
+mod visit;
 
 pub use access::AccessRecords;
 pub use apply::NginxRouter;

@@ -1,7 +1,9 @@
 //! The commands, one file a verb, under the names that scripts use.
 
+pub mod autoscaling;
 mod commands_doc;
 pub mod completions;
+pub mod deploy;
 pub mod doctor;
 pub mod environments;
 pub mod help;
@@ -20,6 +22,10 @@ use crate::session::Session;
 /// What to do. The help text groups these in `help::GROUPS`, all but the hidden ones.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    #[command(name = "deploy")]
+    Deploy(deploy::Deploy),
+    #[command(name = "autoscaling.reinit")]
+    Reinit(autoscaling::reinit::Reinit),
     #[command(name = "zerodowntime.init")]
     Init(zerodowntime::init::Init),
     #[command(name = "zerodowntime.switch")]
@@ -75,7 +81,9 @@ impl Command {
     pub fn is_operation(&self) -> bool {
         matches!(
             self,
-            Self::Init(_)
+            Self::Deploy(_)
+                | Self::Reinit(_)
+                | Self::Init(_)
                 | Self::Switch(_)
                 | Self::Rollback(_)
                 | Self::Abort(_)
@@ -88,6 +96,8 @@ impl Command {
 /// Runs a command.
 pub async fn run(command: Command, session: &mut Session<'_>) -> Result<Ended, CliError> {
     match command {
+        Command::Deploy(deploy) => return deploy.run(session).await,
+        Command::Reinit(reinit) => return reinit.run(session).await,
         Command::Init(init) => return init.run(session).await,
         Command::Switch(switch) => return switch.run(session).await,
         Command::Rollback(rollback) => return rollback.run(session).await,

@@ -1,10 +1,9 @@
 //! The names of commands: those that are not built yet, and the nearest one to a misspelt name.
 
 /// Commands of the STRATUS contract that this version does not have.
-pub const NOT_BUILT: [&str; 26] = [
+pub const NOT_BUILT: [&str; 24] = [
     "autoscaling.disable",
     "autoscaling.enable",
-    "autoscaling.reinit",
     "autoscaling.set",
     "autoscaling.status",
     "cache.all.clear",
@@ -18,7 +17,6 @@ pub const NOT_BUILT: [&str; 26] = [
     "crons.start",
     "crons.stop",
     "database.config",
-    "deploy",
     "events",
     "logs",
     "maintenance.disable",

@@ -21,6 +21,6 @@ pub mod step;
 
 pub use decide::{Decision, Outcome, decide};
 pub use journal::{Direction, Entry, Event, Output};
-pub use kind::Kind;
+pub use kind::{Kind, Mode};
 pub use plan::Plan;
 pub use step::{Class, Step};

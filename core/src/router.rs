@@ -24,6 +24,9 @@ pub trait Router: Send + Sync {
     /// Where the symlinks point.
     async fn links(&self, environment: &EnvironmentName) -> Result<Links, RouterError>;
 
+    /// Fetches `path` of `host` once, as a visitor does.
+    async fn visit(&self, host: &str, path: &str) -> Result<Visit, RouterError>;
+
     /// Asks nginx, through the environment's own upstream, until every one of `members` answers as `generation`.
     async fn confirm(
         &self,
@@ -31,6 +34,15 @@ pub trait Router: Send + Sync {
         generation: Generation,
         members: u16,
     ) -> Result<(), RouterError>;
+}
+
+/// What a visitor gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Visit {
+    /// Its status.
+    pub status: u16,
+    /// Its body, as far as it was read.
+    pub body: Vec<u8>,
 }
 
 /// What `load` did.

@@ -38,6 +38,12 @@ pub trait Runtime: Send + Sync {
     /// Waits until no member holds a request, queued or running, at most `limit`. Members that no longer run hold none.
     async fn drain(&self, pool: &Pool, limit: Duration) -> Result<Drained, RuntimeError>;
 
+    /// Stops every process of the members in its tracks: what connects to them waits.
+    async fn freeze(&self, pool: &PoolId) -> Result<(), RuntimeError>;
+
+    /// Lets them go on.
+    async fn thaw(&self, pool: &PoolId) -> Result<(), RuntimeError>;
+
     /// Stops every member: SIGQUIT, and SIGKILL only after `grace`. The containers stay.
     async fn stop(&self, pool: &PoolId, grace: Duration) -> Result<(), RuntimeError>;
 

@@ -157,6 +157,13 @@ pub fn describe(plan: &Plan, step: Step) -> String {
         ),
         Step::Warm => format!("fetch {} paths on every member", environment.warm.len()),
         Step::Stage => format!("offer generation {target} to a switch"),
+        Step::BeforeInit => format!("run {} hooks", environment.hooks.before_init.len()),
+        Step::BeforeSwitch => format!("run {} hooks", environment.hooks.before_switch.len()),
+        Step::AfterSwitch => format!("run {} hooks", environment.hooks.after_switch.len()),
+        Step::Freeze => format!("let requests wait for generation {target}"),
+        Step::Thaw => format!("let generation {target} answer what waited"),
+        Step::Confirm => format!("ask generation {target} through nginx"),
+        Step::Check => format!("look at {} as a visitor does", environment.check.path),
         Step::Route => match origin {
             Some(origin) => format!("move traffic from generation {origin} to {target}"),
             None => format!("move traffic to generation {target}"),

@@ -124,6 +124,7 @@ fn settings(config: &Config) -> Settings {
         container: config.nginx.container.clone(),
         image: NGINX_IMAGE.to_owned(),
         user: config.nginx.user,
+        http: config.nginx.http,
         ports: vec![80, 8080],
         workers: std::thread::available_parallelism()
             .map_or(1, |n| u16::try_from(n.get()).unwrap_or(u16::MAX)),

@@ -23,7 +23,7 @@ pub mod trial;
 mod twice;
 
 use stratus_core::Environment;
-use stratus_core::operation::{Kind, Plan, Step};
+use stratus_core::operation::{Class, Kind, Plan, Step};
 
 use crate::laws::bench::{Bench, Past};
 use crate::laws::tap::WriteAhead;
@@ -102,6 +102,12 @@ impl Scenario {
         };
         Box::new(Trial::new(bench, plan, rig, self.seeded, ahead).await)
     }
+}
+
+/// The steps of `plan` that are undone when it fails, with their index.
+pub(crate) fn reversible(plan: &Plan) -> impl Iterator<Item = (usize, Step)> {
+    let steps = plan.steps.iter().copied().enumerate();
+    steps.filter(|(index, _)| plan.class(*index) != Class::Retry)
 }
 
 fn park_before_route(plan: &mut Plan) {

@@ -86,6 +86,7 @@ impl Bench {
             container: format!("stratus-test-nginx-{}", number.trim_start_matches('.')),
             image: IMAGE.to_owned(),
             user: User { uid: 33, gid: 33 },
+            http: ([127, 0, 0, 1], 80).into(),
             ports: vec![80],
             workers: 2,
             shutdown_timeout: Duration::from_secs(20),

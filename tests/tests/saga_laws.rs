@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stratus_core::operation::Kind;
+use stratus_core::operation::{Kind, Mode};
 use stratus_tests::laws::Scenario;
 use stratus_tests::laws::bench::Past::{self, Edit, Members, Ran, Waited};
 use stratus_tests::laws::bench::{init, switch};
@@ -75,6 +75,20 @@ laws! {
         .shaped(|e| e.keep.warm = Duration::ZERO)
         .after(deployed_twice())
         .after([Edit, init()]);
+
+    reinit_beside_a_live_pool: Scenario::of(sample::reinit()).after(deployed()).after([Edit]);
+    reinit_to_fewer_members: Scenario::of(sample::reinit()).after(deployed_twice()).after([Members(1), Edit]);
+
+    deploy_for_the_first_time: Scenario::of(sample::deploy(Mode::BlueGreen)).after([Edit]);
+    deploy_beside_a_live_pool: Scenario::of(sample::deploy(Mode::BlueGreen)).after(deployed()).after([Edit]);
+    deploy_with_a_previous_pool_and_a_standby: Scenario::of(sample::deploy(Mode::BlueGreen))
+        .after(deployed_twice())
+        .after([Edit, init(), Edit]);
+    deploy_to_fewer_members: Scenario::of(sample::deploy(Mode::BlueGreen)).after(deployed()).after([Members(1), Edit]);
+    deploy_consistently: Scenario::of(sample::deploy(Mode::Consistent)).after(deployed_twice()).after([Edit]);
+    deploy_consistently_to_more_members: Scenario::of(sample::deploy(Mode::Consistent))
+        .after(deployed())
+        .after([Members(3), Edit]);
 
     rollback_to_a_warm_pool: Scenario::of(Kind::Rollback).after(deployed_twice());
     rollback_to_a_cold_pool: Scenario::of(Kind::Rollback).after(deployed_twice()).after([AN_HOUR, Ran(sample::retire(1))]);

@@ -133,6 +133,40 @@ impl Engine {
         }
     }
 
+    /// Stops every process of a container in its tracks; one that stands still already is left as it is.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] when it does not run.
+    pub(crate) async fn freeze(&self, id: &str) -> Result<(), EngineError> {
+        if self.is_frozen(id).await? {
+            return Ok(());
+        }
+        let (docker, owned) = (self.docker().clone(), id.to_owned());
+        self.act(&format!("pause {id}"), async move {
+            docker.pause_container(&owned).await
+        })
+        .await
+    }
+
+    /// Lets the processes of a container go on; one that does not stand still, or is gone, is left as it is.
+    pub(crate) async fn thaw(&self, id: &str) -> Result<(), EngineError> {
+        match self.is_frozen(id).await {
+            Ok(true) => {}
+            Ok(false) | Err(EngineError::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        let (docker, owned) = (self.docker().clone(), id.to_owned());
+        self.act(&format!("unpause {id}"), async move {
+            docker.unpause_container(&owned).await
+        })
+        .await
+    }
+
+    async fn is_frozen(&self, id: &str) -> Result<bool, EngineError> {
+        let found = self.inspect(id).await?;
+        Ok(found.state.is_some_and(|state| state.paused == Some(true)))
+    }
+
     /// Sets whether the engine restarts a container by itself.
     pub(crate) async fn restart_policy(
         &self,

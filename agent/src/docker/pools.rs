@@ -155,7 +155,11 @@ impl Pools {
     ) -> Result<Vec<String>, RuntimeError> {
         let installation = self.layout.installation();
         let ids = self.engine.containers_of(installation, pool).await?;
-        let stops = ids.iter().map(|id| self.engine.stop(id, grace));
+        let stops = ids.iter().map(|id| async move {
+            // What stands still hears no signal.
+            self.engine.thaw(id).await?;
+            self.engine.stop(id, grace).await
+        });
         all(join_all(stops).await)?;
         Ok(ids)
     }
@@ -228,6 +232,24 @@ impl Pools {
                 other => other?,
             }
         }
+        Ok(())
+    }
+
+    pub async fn freeze(&self, pool: &PoolId) -> Result<(), RuntimeError> {
+        let ids = self
+            .engine
+            .containers_of(self.layout.installation(), pool)
+            .await?;
+        all(join_all(ids.iter().map(|id| self.engine.freeze(id))).await)?;
+        Ok(())
+    }
+
+    pub async fn thaw(&self, pool: &PoolId) -> Result<(), RuntimeError> {
+        let ids = self
+            .engine
+            .containers_of(self.layout.installation(), pool)
+            .await?;
+        all(join_all(ids.iter().map(|id| self.engine.thaw(id))).await)?;
         Ok(())
     }
 

@@ -105,6 +105,18 @@ impl Runtime for DockerRuntime {
         drain::drain(&self.pools.members(pool), pool.php.workers, limit).await
     }
 
+    async fn freeze(&self, pool: &PoolId) -> Result<(), RuntimeError> {
+        let owned = pool.clone();
+        let freeze = |pools: Arc<Pools>| async move { pools.freeze(&owned).await };
+        self.change(pool, freeze).await
+    }
+
+    async fn thaw(&self, pool: &PoolId) -> Result<(), RuntimeError> {
+        let owned = pool.clone();
+        let thaw = |pools: Arc<Pools>| async move { pools.thaw(&owned).await };
+        self.change(pool, thaw).await
+    }
+
     async fn stop(&self, pool: &PoolId, grace: Duration) -> Result<(), RuntimeError> {
         let owned = pool.clone();
         let stop = |pools: Arc<Pools>| async move { pools.stop_all(&owned, grace).await.map(drop) };

@@ -16,7 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use stratus_core::fault::chain;
 use stratus_core::route::{Links, RouteTable};
-use stratus_core::router::{Loaded, Router, RouterError};
+use stratus_core::router::{Loaded, Router, RouterError, Visit};
 use stratus_core::{EnvironmentName, Generation};
 use tokio::sync::Mutex;
 
@@ -27,6 +27,7 @@ use super::flip;
 use super::master::{Container, Master, State};
 use super::render::{RenderError, Settings, render, revision};
 use super::trial::{Trial, Trials};
+use super::visit::visit;
 use crate::docker::Engine;
 use crate::layout::Layout;
 
@@ -312,6 +313,10 @@ impl Router for NginxRouter {
     async fn links(&self, environment: &EnvironmentName) -> Result<Links, RouterError> {
         let (layout, environment) = (self.layout.clone(), environment.clone());
         off_the_loop(move || flip::links(&layout, &environment)).await
+    }
+
+    async fn visit(&self, host: &str, path: &str) -> Result<Visit, RouterError> {
+        visit(self.settings.http, host, path).await
     }
 
     async fn confirm(

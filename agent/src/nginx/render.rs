@@ -10,6 +10,7 @@ mod place;
 mod site;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use stratus_core::environment::User;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub image: String,
     /// Who its processes run as.
     pub user: User,
+    /// Where visitors reach it.
+    pub http: SocketAddr,
     /// Ports it listens on in its container.
     pub ports: Vec<u16>,
     /// Its worker processes: a number and not `auto`, so that it can be told when all old ones are gone.

@@ -13,11 +13,13 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Deploy",
         &[
+            "deploy",
             "zerodowntime.init",
             "zerodowntime.switch",
             "zerodowntime.rollback",
             "zerodowntime.abort",
             "zerodowntime.status",
+            "autoscaling.reinit",
         ],
     ),
     (

@@ -63,6 +63,13 @@ pub fn success(operation: &Operation) -> String {
             short(&operation.release),
             copied(operation)
         ),
+        Kind::Deploy | Kind::Reinit => format!(
+            "deployed {environment} generation {}, release {}, in {time}{}; {}",
+            operation.to.unwrap_or(generation),
+            short(&operation.release),
+            copied(operation),
+            served(operation)
+        ),
         Kind::Switch => format!(
             "switched {environment} to generation {} in {time}: {}",
             operation.to.unwrap_or(generation),

@@ -8,9 +8,9 @@ use crate::environment::Environment;
 use crate::fake::world::World;
 use crate::release::{Counts, OnDisk, Snapshot};
 use crate::route::{Links, RouteTable};
-use crate::router::{Loaded, RouterError};
+use crate::router::{Loaded, RouterError, Visit};
 use crate::snapshots::{Forecast, SnapshotError, Take};
-use crate::{EnvironmentName, Generation, OperationId, ReleaseId, Router, Snapshots};
+use crate::{EnvironmentName, Generation, OperationId, PoolId, ReleaseId, Router, Snapshots};
 
 /// Engine, router, file tree and access log in memory. Clones share one world.
 #[derive(Debug, Clone, Default)]
@@ -225,6 +225,14 @@ impl Router for FakeMachine {
             .unwrap_or_default())
     }
 
+    async fn visit(&self, _: &str, _: &str) -> Result<Visit, RouterError> {
+        let status = self.state().world.status;
+        Ok(Visit {
+            status,
+            body: b"welcome".to_vec(),
+        })
+    }
+
     async fn confirm(
         &self,
         environment: &EnvironmentName,
@@ -232,7 +240,8 @@ impl Router for FakeMachine {
         _: u16,
     ) -> Result<(), RouterError> {
         let live = self.links(environment).await?.live;
-        if live == Some(generation) {
+        let id = PoolId::new(environment, generation);
+        if live == Some(generation) && self.state().world.answers(&id) {
             return Ok(());
         }
         let detail = format!("asked for generation {generation}, {live:?} answers");

@@ -50,16 +50,10 @@ impl Runtime for FakeMachine {
     }
 
     async fn ready(&self, pool: &Pool, _: &str, _: &Ready) -> Result<(), RuntimeError> {
-        if self
-            .state()
-            .world
-            .pools
-            .get(&pool.id)
-            .is_some_and(|p| p.running)
-        {
+        if self.state().world.answers(&pool.id) {
             return Ok(());
         }
-        let detail = "it does not run".to_owned();
+        let detail = "it does not run, or stands still".to_owned();
         Err(RuntimeError::NotReady {
             pool: pool.id.clone(),
             detail,
@@ -93,11 +87,25 @@ impl Runtime for FakeMachine {
                 let message = format!("{} was drained while traffic points at it", pool.id);
                 state.violations.push(message);
             }
+            if state.world.frozen.contains(&pool.id) {
+                let message = format!("{} was drained while it stands still", pool.id);
+                state.violations.push(message);
+            }
             if let Some(known) = state.world.pools.get_mut(&pool.id) {
                 known.busy = false;
             }
         });
         Ok(Drained { remaining: 0 })
+    }
+
+    async fn freeze(&self, pool: &PoolId) -> Result<(), RuntimeError> {
+        self.change("freeze", |state| state.world.frozen.insert(pool.clone()));
+        Ok(())
+    }
+
+    async fn thaw(&self, pool: &PoolId) -> Result<(), RuntimeError> {
+        self.change("thaw", |state| state.world.frozen.remove(pool));
+        Ok(())
     }
 
     async fn stop(&self, pool: &PoolId, _: Duration) -> Result<(), RuntimeError> {

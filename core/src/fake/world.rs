@@ -7,7 +7,7 @@ use crate::runtime::Restart;
 use crate::{EnvironmentName, Generation, OperationId, PoolId, ReleaseId};
 
 /// Everything outside the control plane.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct World {
     /// The pools that exist.
     pub pools: BTreeMap<PoolId, FakePool>,
@@ -19,6 +19,24 @@ pub struct World {
     pub releases: BTreeMap<(EnvironmentName, ReleaseId), OperationId>,
     /// Copies that are not complete.
     pub partials: BTreeSet<OperationId>,
+    /// Pools whose processes stand still.
+    pub frozen: BTreeSet<PoolId>,
+    /// What every page of every site answers.
+    pub status: u16,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            pools: BTreeMap::new(),
+            links: BTreeMap::new(),
+            table: RouteTable::default(),
+            releases: BTreeMap::new(),
+            partials: BTreeSet::new(),
+            frozen: BTreeSet::new(),
+            status: 200,
+        }
+    }
 }
 
 /// A pool of the fake machine.
@@ -74,6 +92,11 @@ impl World {
             }
         }
         found
+    }
+
+    /// Whether the pool answers.
+    pub fn answers(&self, id: &PoolId) -> bool {
+        !self.frozen.contains(id) && self.pools.get(id).is_some_and(|pool| pool.running)
     }
 
     /// Why the pool must not be signalled now, if it must not.

@@ -20,6 +20,18 @@ pub enum Kind {
     Switch,
     /// Move traffic back to the previous generation.
     Rollback,
+    /// Copy the code, start a pool, move traffic to it: init and switch in one.
+    Reinit {
+        /// How the copy is checked.
+        verify: Verify,
+    },
+    /// A whole deployment: hooks around init and switch, and a look at the site at the end.
+    Deploy {
+        /// How the copy is checked.
+        verify: Verify,
+        /// How traffic moves.
+        mode: Mode,
+    },
     /// Drop the standby.
     Abort,
     /// Stop the previous pool, whose warm time is over, or remove one that has no role (background).
@@ -34,6 +46,27 @@ pub enum Kind {
     },
 }
 
+/// How a deployment moves traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// All at one instant, while the old pool finishes what it has.
+    #[default]
+    BlueGreen,
+    /// All at one instant, and no old code runs beside the hooks: requests wait meanwhile.
+    Consistent,
+}
+
+impl Mode {
+    /// Its name for people and scripts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BlueGreen => "blue-green",
+            Self::Consistent => "consistent",
+        }
+    }
+}
+
 impl Kind {
     /// Its name for people, scripts and the store.
     pub fn name(&self) -> &'static str {
@@ -41,10 +74,35 @@ impl Kind {
             Self::Init { .. } => "init",
             Self::Switch => "switch",
             Self::Rollback => "rollback",
+            Self::Reinit { .. } => "reinit",
+            Self::Deploy { .. } => "deploy",
             Self::Abort => "abort",
             Self::Retire { .. } => "retire",
             Self::Reap { .. } => "reap",
         }
+    }
+
+    /// How the copy is checked, where there is one.
+    pub fn verify(&self) -> Option<Verify> {
+        match self {
+            Self::Init { verify } | Self::Reinit { verify } | Self::Deploy { verify, .. } => {
+                Some(*verify)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it makes a new generation.
+    pub fn makes_generation(&self) -> bool {
+        self.verify().is_some()
+    }
+
+    /// Whether it moves traffic.
+    pub fn moves_traffic(&self) -> bool {
+        matches!(
+            self,
+            Self::Switch | Self::Rollback | Self::Reinit { .. } | Self::Deploy { .. }
+        )
     }
 
     /// Whether the server started it by itself: such an operation has one step and yields to a user's.

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::environment::Environment;
-use crate::operation::kind::Kind;
+use crate::environment::{Argv, Environment};
+use crate::operation::kind::{Kind, Mode};
 use crate::operation::step::{Class, Step};
 use crate::state::{EnvironmentState, PoolRecord};
 use crate::{Generation, OperationId, PoolId, ReleaseId};
@@ -28,6 +28,9 @@ pub struct Plan {
     pub origin: Option<PoolRecord>,
     /// The previous generation at the time of planning: what an undone route goes back to.
     pub previous: Option<Generation>,
+    /// The roles at the time of planning: what an undone promotion goes back to.
+    #[serde(default)]
+    pub before: EnvironmentState,
     /// The standby at the time of planning: stale from the first step of an `init` on.
     pub stale: Option<Generation>,
     /// The release whose unchanged files are linked.
@@ -108,25 +111,17 @@ impl Plan {
         } = context;
         let (target, steps) = match &kind {
             Kind::Init { .. } => (
-                Some(Target {
-                    generation: context.generation,
-                    release: None,
-                    members: environment.replicas.min,
-                }),
-                init(environment),
+                Some(fresh(&context)),
+                [prepare(environment), vec![Step::Stage]].concat(),
             ),
+            Kind::Reinit { .. } => (
+                Some(fresh(&context)),
+                [prepare(environment), SWITCH.to_vec()].concat(),
+            ),
+            Kind::Deploy { mode, .. } => (Some(fresh(&context)), deploy(environment, *mode)),
             Kind::Switch => {
                 let standby = state.standby.as_ref().ok_or(PlanError::NoStandby)?;
-                (
-                    Some(standby.into()),
-                    vec![
-                        Step::AwaitReady,
-                        Step::Route,
-                        Step::Promote,
-                        Step::Drain,
-                        Step::Park,
-                    ],
-                )
+                (Some(standby.into()), [&[Step::AwaitReady], SWITCH].concat())
             }
             Kind::Rollback => {
                 let previous = state.previous.as_ref().ok_or(PlanError::NoPrevious)?;
@@ -151,6 +146,7 @@ impl Plan {
             target,
             origin: state.live.clone(),
             previous: state.previous.as_ref().map(|p| p.generation),
+            before: state.clone(),
             stale: state.standby.as_ref().map(|s| s.generation),
             base: base(state),
             kind,
@@ -158,12 +154,22 @@ impl Plan {
         })
     }
 
-    /// What a failure of the step at this index means.
+    /// What a failure of the step at this index means. A deployment is undone until its check has begun, though traffic
+    /// has moved by then: the check is its point of no return.
     ///
     /// # Panics
     /// When the plan has no such step.
     pub fn class(&self, step: usize) -> Class {
-        self.steps[step].class()
+        let check = self.steps.iter().position(|s| *s == Step::Check);
+        match check {
+            Some(check) if step < check => Class::Undo,
+            _ => self.steps[step].class(),
+        }
+    }
+
+    /// Whether its pool is frozen while traffic moves to it.
+    pub fn freezes(&self) -> bool {
+        self.steps.contains(&Step::Freeze)
     }
 
     /// The pool that the operation is about.
@@ -181,7 +187,20 @@ impl Plan {
     }
 }
 
-fn init(environment: &Environment) -> Vec<Step> {
+/// The steps that move traffic to a pool that is ready.
+const SWITCH: &[Step] = &[Step::Route, Step::Promote, Step::Drain, Step::Park];
+
+/// The pool that is made.
+fn fresh(context: &Context<'_>) -> Target {
+    Target {
+        generation: context.generation,
+        release: None,
+        members: context.environment.replicas.min,
+    }
+}
+
+/// From the working tree to a pool that is ready.
+fn prepare(environment: &Environment) -> Vec<Step> {
     let mut steps = vec![
         Step::Reserve,
         Step::Preflight,
@@ -193,7 +212,32 @@ fn init(environment: &Environment) -> Vec<Step> {
     if !environment.warm.is_empty() {
         steps.push(Step::Warm);
     }
-    steps.push(Step::Stage);
+    steps
+}
+
+/// A whole deployment. Up to the check everything is undone when something fails, traffic included.
+fn deploy(environment: &Environment, mode: Mode) -> Vec<Step> {
+    let hooks = &environment.hooks;
+    let hook = |step, commands: &[Argv]| (!commands.is_empty()).then_some(step);
+    let before_switch = hook(Step::BeforeSwitch, &hooks.before_switch);
+    let mut steps = Vec::from_iter(hook(Step::BeforeInit, &hooks.before_init));
+    steps.extend(prepare(environment));
+    match mode {
+        Mode::BlueGreen => {
+            if before_switch.is_some() {
+                // A hook may take its time: the pool is looked at again.
+                steps.extend([Step::BeforeSwitch, Step::AwaitReady]);
+            }
+            steps.extend([Step::Route, Step::Promote, Step::Drain]);
+        }
+        Mode::Consistent => {
+            steps.extend([Step::Freeze, Step::Route, Step::Drain]);
+            steps.extend(before_switch);
+            steps.extend([Step::Thaw, Step::Confirm, Step::Promote]);
+        }
+    }
+    steps.extend(hook(Step::AfterSwitch, &hooks.after_switch));
+    steps.extend([Step::Check, Step::Park]);
     steps
 }
 
@@ -202,13 +246,8 @@ fn rollback(warmth: Warmth) -> Vec<Step> {
     if warmth == Warmth::Cold {
         steps.push(Step::Start);
     }
-    steps.extend([
-        Step::AwaitReady,
-        Step::Route,
-        Step::Promote,
-        Step::Drain,
-        Step::Park,
-    ]);
+    steps.push(Step::AwaitReady);
+    steps.extend(SWITCH);
     steps
 }
 

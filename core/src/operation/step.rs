@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
+    /// Run the hooks that come before the copy.
+    BeforeInit,
     /// Drop an older standby, which is stale from now on.
     Reserve,
     /// Check the image, the tree and the disk.
@@ -24,12 +26,24 @@ pub enum Step {
     Warm,
     /// Offer the pool to a switch.
     Stage,
+    /// Run the hooks that come before traffic moves.
+    BeforeSwitch,
+    /// Stop the new pool's processes in their tracks: requests wait for them.
+    Freeze,
+    /// Let them go on.
+    Thaw,
+    /// Ask nginx until every member answers through it.
+    Confirm,
     /// Move traffic to the pool: the point of no return.
     Route,
     /// Write down who is live now.
     Promote,
     /// Wait until the old pool holds no request.
     Drain,
+    /// Run the hooks that come after traffic moved.
+    AfterSwitch,
+    /// Look at the site as a visitor does: the point of no return of a deployment.
+    Check,
     /// Keep the old pool warm; stop every older one.
     Park,
     /// Take the standby out of reach of a switch.
@@ -55,18 +69,24 @@ pub enum Class {
 }
 
 impl Step {
-    /// What its failure means.
+    /// What its failure means, unless a plan says otherwise: see [`Plan::class`](super::Plan::class).
     pub fn class(self) -> Class {
         match self {
-            Self::Reserve
+            Self::BeforeInit
+            | Self::Reserve
             | Self::Preflight
             | Self::Snapshot
             | Self::Create
             | Self::Start
             | Self::AwaitReady
             | Self::Warm
-            | Self::Stage => Class::Undo,
-            Self::Route => Class::Pivot,
+            | Self::Stage
+            | Self::BeforeSwitch
+            | Self::Freeze
+            | Self::Thaw
+            | Self::Confirm
+            | Self::AfterSwitch => Class::Undo,
+            Self::Route | Self::Check => Class::Pivot,
             Self::Promote
             | Self::Drain
             | Self::Park
@@ -80,6 +100,7 @@ impl Step {
     /// Its name for people and scripts.
     pub fn name(self) -> &'static str {
         match self {
+            Self::BeforeInit => "before_init",
             Self::Reserve => "reserve",
             Self::Preflight => "preflight",
             Self::Snapshot => "snapshot",
@@ -88,9 +109,15 @@ impl Step {
             Self::AwaitReady => "await_ready",
             Self::Warm => "warm",
             Self::Stage => "stage",
+            Self::BeforeSwitch => "before_switch",
+            Self::Freeze => "freeze",
+            Self::Thaw => "thaw",
+            Self::Confirm => "confirm",
             Self::Route => "route",
             Self::Promote => "promote",
             Self::Drain => "drain",
+            Self::AfterSwitch => "after_switch",
+            Self::Check => "check",
             Self::Park => "park",
             Self::Unstage => "unstage",
             Self::Discard => "discard",

@@ -9,13 +9,17 @@
 //! | start | start the members | stop them |
 //! | `await_ready`, warm | ask the members | – |
 //! | stage | offer the pool | take it back |
+//! | freeze | stop the new pool in its tracks | let it go on |
 //! | route | move traffic, confirm | move it back, drain the pool |
-//! | promote | write down who is live; restart policies | – |
+//! | thaw, confirm | let it go on, ask it through nginx | – |
+//! | promote | write down who is live; restart policies | the roles and policies as they were |
 //! | drain | wait until the old pool holds nothing | – |
+//! | check | look at the site as a visitor does | – |
 //! | park | keep the old pool warm, remove older ones | – |
 //! | unstage, discard | take the standby back, remove it | – |
 //! | retire, reap | stop a pool, remove a release, if still due | – |
 
+mod deploy;
 mod init;
 mod retention;
 mod switch;
@@ -94,6 +98,9 @@ pub enum ActError {
     /// The state.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The site does not answer as it should.
+    #[error("{0}")]
+    Site(String),
     /// A user asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -118,7 +125,7 @@ impl ActError {
             Self::Router(error) => error.fault(),
             Self::Snapshot(error) => error.fault(),
             Self::Store(error) => error.fault(),
-            Self::Cancelled | Self::Inconsistent(_) => Fault::Permanent,
+            Self::Site(_) | Self::Cancelled | Self::Inconsistent(_) => Fault::Permanent,
             Self::Injected { fault, .. } => *fault,
         }
     }
@@ -129,6 +136,10 @@ impl Act for Machine {
     async fn apply(&self, step: Step, situation: &Situation<'_>) -> Result<Output, ActError> {
         let plan = situation.plan;
         match step {
+            Step::BeforeInit | Step::BeforeSwitch | Step::AfterSwitch => {
+                let message = "this version runs no hooks; remove the key hooks";
+                return Err(ActError::Inconsistent(message.to_owned()));
+            }
             Step::Reserve => self.reserve(plan).await?,
             Step::Preflight => return self.preflight(plan).await,
             Step::Snapshot => return self.snapshot(situation).await,
@@ -137,9 +148,13 @@ impl Act for Machine {
             Step::AwaitReady => self.await_ready(situation).await?,
             Step::Warm => self.warm(situation).await?,
             Step::Stage => self.stage(plan).await?,
+            Step::Freeze => self.runtime.freeze(&target(plan)?).await?,
             Step::Route => self.route(plan).await?,
+            Step::Thaw => self.runtime.thaw(&target(plan)?).await?,
+            Step::Confirm => self.confirm(plan).await?,
             Step::Promote => self.promote(plan).await?,
             Step::Drain => return self.drain(plan).await,
+            Step::Check => self.check(situation).await?,
             Step::Park => self.park(situation).await?,
             Step::Unstage => self.unstage(plan).await?,
             Step::Discard => self.discard(plan).await?,
@@ -162,13 +177,20 @@ impl Act for Machine {
             Step::Create => self.discard(plan).await?,
             Step::Start => self.runtime.stop(&target(plan)?, init::STOP_GRACE).await?,
             Step::Stage => self.unstage(plan).await?,
+            Step::Freeze => self.runtime.thaw(&target(plan)?).await?,
             Step::Route => self.unroute(plan).await?,
+            Step::Promote => self.demote(plan).await?,
             // They have no effect of their own, or are not undone: see the table above.
-            Step::Preflight
+            Step::BeforeInit
+            | Step::BeforeSwitch
+            | Step::AfterSwitch
+            | Step::Preflight
             | Step::AwaitReady
             | Step::Warm
-            | Step::Promote
+            | Step::Thaw
+            | Step::Confirm
             | Step::Drain
+            | Step::Check
             | Step::Park
             | Step::Unstage
             | Step::Discard

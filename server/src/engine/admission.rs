@@ -114,9 +114,10 @@ impl Engine {
         // A plan that cannot be made must not use up a generation number.
         self.plan_with(&submission, &state, Generation::default(), new_id())
             .await?;
-        let generation = match submission.kind {
-            Kind::Init { .. } => self.store().next_generation(environment).await?,
-            _ => Generation::default(),
+        let generation = if submission.kind.makes_generation() {
+            self.store().next_generation(environment).await?
+        } else {
+            Generation::default()
         };
         let plan = self
             .plan_with(&submission, &state, generation, new_id())

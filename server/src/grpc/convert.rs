@@ -14,7 +14,7 @@ pub fn to_operation(operation: &Operation, entries: &[Entry]) -> proto::Operatio
     let report = Report::new(plan, entries);
     let counts = report.snapshot.as_ref().map(|s| s.counts);
     let target = plan.target.as_ref();
-    let moves = matches!(plan.kind, Kind::Switch | Kind::Rollback);
+    let moves = plan.kind.moves_traffic();
     let tally = report.drain.and_then(|(_, tally)| tally);
     proto::Operation {
         operation: operation.id.to_string(),
@@ -87,6 +87,8 @@ pub fn to_kind(kind: &Kind) -> proto::Kind {
         Kind::Init { .. } => proto::Kind::Init,
         Kind::Switch => proto::Kind::Switch,
         Kind::Rollback => proto::Kind::Rollback,
+        Kind::Reinit { .. } => proto::Kind::Reinit,
+        Kind::Deploy { .. } => proto::Kind::Deploy,
         Kind::Abort => proto::Kind::Abort,
         Kind::Retire { .. } => proto::Kind::Retire,
         Kind::Reap { .. } => proto::Kind::Reap,
@@ -109,11 +111,15 @@ pub fn to_plan(plan: &Plan) -> Vec<proto::PlannedStep> {
         Class::Pivot => "pivot",
         Class::Retry => "retry",
     };
-    let steps = plan.steps.iter().map(|step| proto::PlannedStep {
-        name: step.name().to_owned(),
-        class: class(step.class()).to_owned(),
-        description: describe(plan, *step),
-    });
+    let steps = plan
+        .steps
+        .iter()
+        .enumerate()
+        .map(|(index, step)| proto::PlannedStep {
+            name: step.name().to_owned(),
+            class: class(plan.class(index)).to_owned(),
+            description: describe(plan, *step),
+        });
     steps.collect()
 }
 

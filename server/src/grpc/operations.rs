@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use stratus_core::operation::Kind;
+use stratus_core::operation::{Kind, Mode};
 use stratus_core::snapshots::Verify;
 use stratus_core::store::{Operation, StoreError};
 use stratus_core::{Environment, OperationId};
@@ -165,6 +165,14 @@ impl Operations for Api {
     }
 }
 
+fn verify(contents: bool) -> Verify {
+    if contents {
+        Verify::Contents
+    } else {
+        Verify::Metadata
+    }
+}
+
 impl Api {
     async fn kind(
         &self,
@@ -172,14 +180,19 @@ impl Api {
         action: Option<Action>,
     ) -> Result<Kind, Status> {
         Ok(match action {
-            Some(Action::Init(init)) => {
-                let verify = if init.verify {
-                    Verify::Contents
-                } else {
-                    Verify::Metadata
-                };
-                Kind::Init { verify }
-            }
+            Some(Action::Init(init)) => Kind::Init {
+                verify: verify(init.verify),
+            },
+            Some(Action::Reinit(reinit)) => Kind::Reinit {
+                verify: verify(reinit.verify),
+            },
+            Some(Action::Deploy(deploy)) => Kind::Deploy {
+                verify: verify(deploy.verify),
+                mode: match deploy.mode() {
+                    proto::Mode::Unspecified | proto::Mode::BlueGreen => Mode::BlueGreen,
+                    proto::Mode::Consistent => Mode::Consistent,
+                },
+            },
             Some(Action::Switch(_)) => Kind::Switch,
             Some(Action::Rollback(_)) => Kind::Rollback,
             Some(Action::Abort(_)) => Kind::Abort,

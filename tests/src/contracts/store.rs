@@ -38,6 +38,7 @@ pub fn operation(id: &str, environment: &str, created_ms: u64) -> Operation {
             target: None,
             origin: None,
             previous: Some(Generation(1)),
+            before: EnvironmentState::default(),
             stale: None,
             base: Some(sample::release(1)),
             steps: vec![Step::AwaitReady, Step::Route, Step::Promote],

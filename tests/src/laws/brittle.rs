@@ -8,7 +8,7 @@ use stratus_core::environment::Ready;
 use stratus_core::fake::FakeMachine;
 use stratus_core::release::{OnDisk, Snapshot};
 use stratus_core::route::{Links, RouteTable};
-use stratus_core::router::{Loaded, RouterError};
+use stratus_core::router::{Loaded, RouterError, Visit};
 use stratus_core::runtime::{Drained, Observed, Restart, RuntimeError};
 use stratus_core::snapshots::{Forecast, SnapshotError, Take};
 use stratus_core::{
@@ -80,6 +80,14 @@ impl Runtime for Brittle {
         self.tap.effect(self.machine.drain(pool, limit)).await
     }
 
+    async fn freeze(&self, pool: &PoolId) -> Result<(), RuntimeError> {
+        self.tap.effect(self.machine.freeze(pool)).await
+    }
+
+    async fn thaw(&self, pool: &PoolId) -> Result<(), RuntimeError> {
+        self.tap.effect(self.machine.thaw(pool)).await
+    }
+
     async fn stop(&self, pool: &PoolId, grace: Duration) -> Result<(), RuntimeError> {
         self.tap.effect(self.machine.stop(pool, grace)).await
     }
@@ -109,6 +117,10 @@ impl Router for Brittle {
 
     async fn links(&self, environment: &EnvironmentName) -> Result<Links, RouterError> {
         self.machine.links(environment).await
+    }
+
+    async fn visit(&self, host: &str, path: &str) -> Result<Visit, RouterError> {
+        self.machine.visit(host, path).await
     }
 
     async fn confirm(

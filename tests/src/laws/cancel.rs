@@ -29,7 +29,10 @@ impl Scenario {
             for crash in crashes(writes) {
                 let trial = self.crashed(&Rig::default(), scope, &[crash]).await;
                 trial.request_cancel().await;
-                let begun = trial.has_begun(|step| step.class() != Class::Undo).await;
+                let plan = &trial.operation.plan;
+                let begun = trial
+                    .has_begun(|step| plan.class(step) != Class::Undo)
+                    .await;
                 let completes = begun || trial.has_succeeded().await;
                 let found = trial.run().await;
                 let undone = trial.undone().await;

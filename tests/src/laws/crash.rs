@@ -65,9 +65,9 @@ impl Scenario {
         let calm = self.trial(&Rig::default()).await;
         calm.run().await;
         let wanted = calm.photo().await;
-        for &step in calm.steps() {
+        for (index, &step) in calm.steps().iter().enumerate() {
             for side in Side::BOTH {
-                let retried = step.class() == Class::Retry;
+                let retried = calm.operation.plan.class(index) == Class::Retry;
                 let fail = Fail {
                     step,
                     direction: Direction::Forward,

@@ -5,13 +5,13 @@ use std::time::Duration;
 use stratus_core::fault::Fault;
 use stratus_core::operation::decide::{FORWARD_TRIES, SETTLE_TRIES};
 use stratus_core::operation::step::Class;
-use stratus_core::operation::{Direction, Outcome, Step};
+use stratus_core::operation::{Direction, Outcome, Plan, Step};
 
-use crate::laws::Scenario;
 use crate::laws::bench::Photo;
 use crate::laws::faults::{FOR_EVER, Fail};
 use crate::laws::tap::{Side, crashes};
 use crate::laws::trial::{Rig, Trial};
+use crate::laws::{Scenario, reversible};
 
 const COMPLAINT: &str = "failure left a trace";
 
@@ -34,14 +34,15 @@ impl Scenario {
         let wanted = calm.photo().await;
         for (index, &step) in calm.steps().iter().enumerate() {
             for side in Side::BOTH {
-                if step.class() == Class::Retry {
+                if calm.operation.plan.class(index) == Class::Retry {
                     self.fails_after_the_pivot(index, step, side, &wanted).await;
                 } else {
                     self.fails_before_the_pivot(step, side, &wanted).await;
                 }
             }
         }
-        self.failing_undos_leave_no_trace(calm.steps()).await;
+        self.failing_undos_leave_no_trace(&calm.operation.plan)
+            .await;
         self.half_a_step_leaves_no_trace(calm.effects(), &wanted)
             .await;
     }
@@ -124,9 +125,9 @@ impl Scenario {
     }
 
     /// The last step that can be undone fails, and then each undo on the way back.
-    async fn failing_undos_leave_no_trace(&self, steps: &[Step]) {
-        let reversible = steps.iter().filter(|step| step.class() != Class::Retry);
-        let Some((last, _)) = reversible.enumerate().last() else {
+    async fn failing_undos_leave_no_trace(&self, plan: &Plan) {
+        let steps = &plan.steps;
+        let Some((last, _)) = reversible(plan).last() else {
             return;
         };
         let first = Fail {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use stratus_core::environment::{
     Caches, Check, CodeAccess, HOLD, Hooks, Keep, Maintenance, Php, Ready, Replicas, Sessions, User,
 };
-use stratus_core::operation::Kind;
+use stratus_core::operation::{Kind, Mode};
 use stratus_core::snapshots::Verify;
 use stratus_core::{Environment, Generation, ReleaseId};
 
@@ -76,6 +76,21 @@ fn php() -> Php {
 pub fn init() -> Kind {
     Kind::Init {
         verify: Verify::Metadata,
+    }
+}
+
+/// Init and switch in one, checked by metadata.
+pub fn reinit() -> Kind {
+    Kind::Reinit {
+        verify: Verify::Metadata,
+    }
+}
+
+/// A whole deployment, checked by metadata.
+pub fn deploy(mode: Mode) -> Kind {
+    Kind::Deploy {
+        verify: Verify::Metadata,
+        mode,
     }
 }
 

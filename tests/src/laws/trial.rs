@@ -161,10 +161,10 @@ impl Trial {
         self.tap.cancel_before(step);
     }
 
-    /// Whether `step` has begun, as the journal tells it.
-    pub(crate) async fn has_begun(&self, wanted: impl Fn(Step) -> bool) -> bool {
+    /// Whether a step has begun, by its index, as the journal tells it.
+    pub(crate) async fn has_begun(&self, wanted: impl Fn(usize) -> bool) -> bool {
         self.tells(|event| match event {
-            Event::Started { step, .. } => wanted(self.steps()[*step]),
+            Event::Started { step, .. } => wanted(*step),
             _ => false,
         })
         .await
@@ -194,7 +194,11 @@ impl Trial {
     pub(crate) async fn undone(&self) -> Photo {
         let before = self.before.clone();
         match self.operation.plan.stale {
-            Some(stale) if self.has_begun(|step| step == Step::Reserve).await => {
+            Some(stale)
+                if self
+                    .has_begun(|step| self.steps()[step] == Step::Reserve)
+                    .await =>
+            {
                 before.without_standby(stale)
             }
             _ => before,

@@ -1,13 +1,12 @@
 //! Law 1: twice is once.
 
 use stratus_core::fault::Fault;
-use stratus_core::operation::step::Class;
-use stratus_core::operation::{Direction, Outcome};
+use stratus_core::operation::{Direction, Outcome, Plan};
 
-use crate::laws::Scenario;
 use crate::laws::faults::{FOR_EVER, Fail};
 use crate::laws::tap::Side;
 use crate::laws::trial::Rig;
+use crate::laws::{Scenario, reversible};
 
 const COMPLAINT: &str = "twice is not once";
 
@@ -29,12 +28,11 @@ impl Scenario {
         let outcome = trial.run().await;
         let same = (Outcome::Completed, &once.photo().await);
         trial.check(COMPLAINT, "forward", same, outcome).await;
-        self.undone_twice_is_undone_once(once.steps()).await;
+        self.undone_twice_is_undone_once(&once.operation.plan).await;
     }
 
-    async fn undone_twice_is_undone_once(&self, steps: &[stratus_core::operation::Step]) {
-        let reversible = steps.iter().filter(|step| step.class() != Class::Retry);
-        for &step in reversible {
+    async fn undone_twice_is_undone_once(&self, plan: &Plan) {
+        for (_, step) in reversible(plan) {
             let fail = Fail {
                 step,
                 direction: Direction::Forward,

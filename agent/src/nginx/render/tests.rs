@@ -15,6 +15,7 @@ fn settings() -> Settings {
         container: "stratus-nginx".to_owned(),
         image: "stratus/nginx:stable".to_owned(),
         user: User { uid: 33, gid: 33 },
+        http: ([127, 0, 0, 1], 8000).into(),
         ports: vec![80],
         workers: 2,
         shutdown_timeout: Duration::from_mins(1),

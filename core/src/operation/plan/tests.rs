@@ -52,6 +52,55 @@ const INIT: Kind = Kind::Init {
     verify: Verify::Metadata,
 };
 
+const REINIT: Kind = Kind::Reinit {
+    verify: Verify::Metadata,
+};
+
+fn deploy_in(mode: Mode) -> Kind {
+    Kind::Deploy {
+        verify: Verify::Metadata,
+        mode,
+    }
+}
+
+#[test]
+fn hooks_stand_around_what_they_are_named_after() {
+    let mut environment = environment();
+    let command = vec![vec!["php".to_owned()]];
+    environment.hooks.before_init = command.clone();
+    environment.hooks.before_switch = command.clone();
+    environment.hooks.after_switch = command;
+    let names = |mode| {
+        let steps = deploy(&environment, mode);
+        let names: Vec<_> = steps.iter().map(|step| step.name()).collect();
+        names.join(" ")
+    };
+    assert_eq!(
+        names(Mode::BlueGreen),
+        "before_init reserve preflight snapshot create start await_ready before_switch await_ready route promote drain after_switch check park"
+    );
+    // No old code is alive while the hook runs: the old pool is drained before it.
+    assert_eq!(
+        names(Mode::Consistent),
+        "before_init reserve preflight snapshot create start await_ready freeze route drain before_switch thaw confirm promote after_switch check park"
+    );
+}
+
+#[test]
+fn a_deployment_can_be_undone_until_its_check_begins() {
+    let plan = made(deploy_in(Mode::BlueGreen), &full(), Warmth::Warm).unwrap();
+    let classes: Vec<_> = (0..plan.steps.len()).map(|step| plan.class(step)).collect();
+    let check = plan.steps.iter().position(|s| *s == Step::Check).unwrap();
+    assert!(classes[..check].iter().all(|class| *class == Class::Undo));
+    assert_eq!(classes[check..], [Class::Pivot, Class::Retry]);
+    let switch = made(Kind::Switch, &full(), Warmth::Warm).unwrap();
+    assert_eq!(
+        switch.class(1),
+        Class::Pivot,
+        "without a check the route decides"
+    );
+}
+
 #[test]
 fn every_kind_has_its_recipe() {
     use Warmth::{Cold, Warm};
@@ -71,6 +120,18 @@ fn every_kind_has_its_recipe() {
         steps(Kind::Rollback, Cold),
         "shop-g1: start await_ready route promote drain park"
     );
+    assert_eq!(
+        steps(REINIT, Warm),
+        "shop-g4: reserve preflight snapshot create start await_ready warm route promote drain park"
+    );
+    assert_eq!(
+        steps(deploy_in(Mode::BlueGreen), Warm),
+        "shop-g4: reserve preflight snapshot create start await_ready warm route promote drain check park"
+    );
+    assert_eq!(
+        steps(deploy_in(Mode::Consistent), Warm),
+        "shop-g4: reserve preflight snapshot create start await_ready warm freeze route drain thaw confirm promote check park"
+    );
     assert_eq!(steps(Kind::Abort, Warm), "shop-g3: unstage discard");
     let generation = Generation(1);
     assert_eq!(steps(Kind::Retire { generation }, Warm), "shop-g1: retire");
@@ -80,7 +141,7 @@ fn every_kind_has_its_recipe() {
 
 #[test]
 fn an_init_without_warm_paths_has_no_warm_step() {
-    assert!(!init(&environment()).contains(&Step::Warm));
+    assert!(!prepare(&environment()).contains(&Step::Warm));
 }
 
 #[test]

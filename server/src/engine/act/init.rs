@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use stratus_core::operation::{Kind, Output, Plan, journal};
+use stratus_core::operation::{Output, Plan, journal};
 use stratus_core::snapshots::{Take, Verify};
 use stratus_core::{Pool, PoolId, ReleaseId};
 
@@ -47,7 +47,7 @@ impl Machine {
             environment: &plan.environment,
             operation: &plan.operation,
             base: plan.base.as_ref(),
-            verify: verify(&plan.kind),
+            verify: plan.kind.verify().unwrap_or(Verify::Metadata),
             progress: Arc::new(move |counts| {
                 feed.announce(Notice::Progress(operation.clone(), counts));
             }),
@@ -121,13 +121,6 @@ impl Machine {
     pub(super) async fn remove_pool(&self, id: &PoolId) -> Result<(), ActError> {
         self.runtime.remove(id).await?;
         Ok(self.store.forget_pool(id).await?)
-    }
-}
-
-fn verify(kind: &Kind) -> Verify {
-    match kind {
-        Kind::Init { verify } => *verify,
-        _ => Verify::Metadata,
     }
 }
 

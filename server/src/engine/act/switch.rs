@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stratus_core::operation::{Output, Plan};
+use stratus_core::operation::{Output, Plan, Step};
 use stratus_core::route::{Links, Move, Site, moves};
 use stratus_core::router::RouterError;
 use stratus_core::runtime::{Drained, Restart};
@@ -38,11 +38,19 @@ impl Machine {
             to: pool.members,
         };
         self.change_route(plan, change).await?;
-        let environment = &plan.environment.name;
-        Ok(self
-            .router
-            .confirm(environment, pool.id.generation, pool.members)
-            .await?)
+        if plan.freezes() {
+            // Nobody answers before it is thawed.
+            return Ok(());
+        }
+        self.confirm(plan).await
+    }
+
+    /// Asks the pool through nginx.
+    pub(super) async fn confirm(&self, plan: &Plan) -> Result<(), ActError> {
+        let pool = self.target_pool(plan).await?;
+        let (environment, generation) = (&plan.environment.name, pool.id.generation);
+        let confirmed = self.router.confirm(environment, generation, pool.members);
+        Ok(confirmed.await?)
     }
 
     /// Moves traffic back to where it was and drains the pool that had it for a moment.
@@ -67,6 +75,10 @@ impl Machine {
         let undone = self.change_route(plan, change).await;
         self.accept_without_nginx(plan, links, &wanted, undone)
             .await?;
+        if plan.freezes() {
+            // What waited for it is answered by it.
+            self.runtime.thaw(&pool.id).await?;
+        }
         self.drained(&pool, plan.environment.drain).await?;
         Ok(())
     }
@@ -125,6 +137,22 @@ impl Machine {
             self.runtime.set_restart(&old, Restart::Never).await?;
         }
         Ok(())
+    }
+
+    /// Gives everybody the role and the restart policy of before back. A standby that was dropped stays dropped.
+    pub(super) async fn demote(&self, plan: &Plan) -> Result<(), ActError> {
+        let mut state = plan.before.clone();
+        if plan.steps.contains(&Step::Reserve) {
+            state.standby = None;
+        }
+        let environment = &plan.environment.name;
+        self.store.put_state(environment, &state).await?;
+        if let Some(origin) = plan.origin_pool() {
+            let old = self.known_pool(&origin).await?;
+            self.runtime.set_restart(&old, Restart::Always).await?;
+        }
+        let pool = self.target_pool(plan).await?;
+        Ok(self.runtime.set_restart(&pool, Restart::Never).await?)
     }
 
     pub(super) async fn drain(&self, plan: &Plan) -> Result<Output, ActError> {

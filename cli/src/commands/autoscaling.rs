@@ -1,0 +1,3 @@
+//! `autoscaling.*`: the pool of an environment.
+
+pub mod reinit;
