@@ -8,12 +8,14 @@
 //! <data>/env/shop/generations/42/generation     the text "42"
 //! <data>/env/shop/sessions/                     PHP's file sessions, shared by all generations
 //! <data>/env/shop/live, previous                -> generations/42, generations/41
+//! <data>/env/shop/maintenance                   while it is there, visitors get 503; so with overdue
 //! <data>/nginx/nginx.conf                       what nginx reads
 //! <data>/nginx/run/                             private sockets: control.sock, access.sock
 //! ```
 
 use std::path::{Path, PathBuf};
 
+use stratus_core::route::Closed;
 use stratus_core::{EnvironmentName, InstallationId, PoolId};
 
 /// Longest path of a unix socket, in bytes. Source: `sun_path` in unix(7), less the final NUL.
@@ -99,6 +101,14 @@ impl Layout {
     /// The link to the generation whose static files are still offered.
     pub fn previous(&self, name: &EnvironmentName) -> PathBuf {
         self.environment(name).join("previous")
+    }
+
+    /// The file that closes an environment to visitors while it is there.
+    pub fn closed(&self, name: &EnvironmentName, why: Closed) -> PathBuf {
+        self.environment(name).join(match why {
+            Closed::Maintenance => "maintenance",
+            Closed::Overdue => "overdue",
+        })
     }
 
     /// nginx's folder.

@@ -9,7 +9,8 @@
 
 mod access;
 mod apply;
-pub mod config;
+pub mod close;
+mod config;
 mod confirm;
 pub mod control;
 mod disk;

@@ -3,10 +3,12 @@
 pub mod autoscaling;
 mod commands_doc;
 pub mod completions;
+pub mod database;
 pub mod deploy;
 pub mod doctor;
 pub mod environments;
 pub mod help;
+pub mod maintenance;
 pub mod man;
 pub mod operations;
 pub mod releases;
@@ -36,6 +38,12 @@ pub enum Command {
     Abort(zerodowntime::abort::Abort),
     #[command(name = "zerodowntime.status")]
     ZeroDowntimeStatus(zerodowntime::status::Status),
+    #[command(name = "maintenance.enable")]
+    MaintenanceEnable(maintenance::enable::Enable),
+    #[command(name = "maintenance.disable")]
+    MaintenanceDisable(maintenance::disable::Disable),
+    #[command(name = "database.config")]
+    DatabaseConfig(database::config::Config),
     #[command(name = "status")]
     Status(status::Status),
     #[command(name = "operations.list")]
@@ -105,6 +113,9 @@ pub async fn run(command: Command, session: &mut Session<'_>) -> Result<Ended, C
         Command::OperationsWatch(watch) => return watch.run(session).await,
         Command::ReleasesRemove(remove) => return remove.run(session).await,
         Command::ZeroDowntimeStatus(status) => status.run(session).await,
+        Command::MaintenanceEnable(enable) => enable.run(session).await,
+        Command::MaintenanceDisable(disable) => disable.run(session).await,
+        Command::DatabaseConfig(config) => config.run(session).await,
         Command::Status(status) => status.run(session).await,
         Command::OperationsList(list) => list.run(session).await,
         Command::OperationsShow(show) => show.run(session).await,

@@ -1,7 +1,7 @@
 //! The names of commands: those that are not built yet, and the nearest one to a misspelt name.
 
 /// Commands of the STRATUS contract that this version does not have.
-pub const NOT_BUILT: [&str; 24] = [
+pub const NOT_BUILT: [&str; 21] = [
     "autoscaling.disable",
     "autoscaling.enable",
     "autoscaling.set",
@@ -16,11 +16,8 @@ pub const NOT_BUILT: [&str; 24] = [
     "crons.run",
     "crons.start",
     "crons.stop",
-    "database.config",
     "events",
     "logs",
-    "maintenance.disable",
-    "maintenance.enable",
     "nginx.update",
     "php.options.add",
     "php.options.list",

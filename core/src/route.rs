@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::environment::Environment;
+use crate::environment::{Environment, Maintenance};
 use crate::{EnvironmentName, Generation};
 
 /// One environment as nginx serves it. Which generation is live is not in it: that is the `live` symlink's business.
@@ -30,6 +30,12 @@ pub struct Site {
     pub deny: Vec<PathBuf>,
     /// Largest request body, in bytes.
     pub upload_limit: u64,
+    /// What visitors get while it is closed.
+    #[serde(default)]
+    pub maintenance: Maintenance,
+    /// Path of the readiness check where it is not the front controller: it is answered while the site is closed.
+    #[serde(default)]
+    pub health: Option<String>,
 }
 
 impl Site {
@@ -46,8 +52,25 @@ impl Site {
             shared: environment.shared.clone(),
             deny: environment.deny.clone(),
             upload_limit: environment.upload_limit,
+            maintenance: environment.maintenance.clone(),
+            health: health(environment),
         }
     }
+}
+
+fn health(environment: &Environment) -> Option<String> {
+    let path = environment.ready.path.split('?').next().unwrap_or_default();
+    let is_front = path.strip_prefix('/') == Some(environment.front.as_str());
+    (!is_front).then(|| path.to_owned())
+}
+
+/// Why a site is closed to visitors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Closed {
+    /// The operator says so.
+    Maintenance,
+    /// A consistent deploy holds requests for longer than it may.
+    Overdue,
 }
 
 /// All sites, in the order of the configuration: the first also answers for unknown host names.

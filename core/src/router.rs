@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::fault::{Fault, Faulty};
-use crate::route::{Links, RouteTable};
+use crate::route::{Closed, Links, RouteTable};
 use crate::{EnvironmentName, Generation};
 
 /// Makes nginx serve a route table and points environments at generations.
@@ -23,6 +23,21 @@ pub trait Router: Send + Sync {
 
     /// Where the symlinks point.
     async fn links(&self, environment: &EnvironmentName) -> Result<Links, RouterError>;
+
+    /// Closes a site to visitors, or opens it again, at once and without a reload; durable when it returns.
+    async fn set_closed(
+        &self,
+        environment: &EnvironmentName,
+        why: Closed,
+        closed: bool,
+    ) -> Result<(), RouterError>;
+
+    /// Whether a site is closed for that reason.
+    async fn is_closed(
+        &self,
+        environment: &EnvironmentName,
+        why: Closed,
+    ) -> Result<bool, RouterError>;
 
     /// Fetches `path` of `host` once, as a visitor does.
     async fn visit(&self, host: &str, path: &str) -> Result<Visit, RouterError>;

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use stratus_agent::docker::Engine;
 use stratus_agent::layout::Layout;
 use stratus_agent::nginx::{DebugHeader, NginxRouter, Settings};
-use stratus_core::environment::User;
+use stratus_core::environment::{Maintenance, User};
 use stratus_core::route::{Links, RouteTable, Site};
 use stratus_core::{EnvironmentName, Generation, PoolId, Router as _};
 use tokio::net::TcpStream;
@@ -141,6 +141,8 @@ impl Bench {
             shared: vec!["pub/media".into(), "var".into()],
             deny: vec!["setup".into()],
             upload_limit: 64 << 20,
+            maintenance: Maintenance::default(),
+            health: None,
         }
     }
 

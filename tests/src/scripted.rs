@@ -41,6 +41,10 @@ pub struct Script {
     pub shown: Option<v1::ShowEnvironmentReply>,
     /// The answer to apply.
     pub applied: Option<Result<v1::ApplyReply, Status>>,
+    /// The answer to maintenance.
+    pub maintenance: Option<v1::SetMaintenanceReply>,
+    /// The answer to the database's credentials.
+    pub database: Option<Result<v1::DatabaseReply, Status>>,
     /// The answer to status.
     pub status: Option<v1::StatusReply>,
     /// The answer to the list of releases.

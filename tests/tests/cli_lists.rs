@@ -2,9 +2,9 @@
 
 use insta::assert_snapshot;
 use stratus_proto::v1::{
-    ApplyReply, Change, CheckReply, EnvironmentStatus, EnvironmentSummary, Finding, Health, Kind,
-    ListEnvironmentsReply, ListOperationsReply, ListReleasesReply, Outcome, PoolStatus, Release,
-    ShowEnvironmentReply, StatusReply, StepReport,
+    ApplyReply, Change, CheckReply, DatabaseReply, EnvironmentStatus, EnvironmentSummary, Finding,
+    Health, Kind, ListEnvironmentsReply, ListOperationsReply, ListReleasesReply, Outcome,
+    PoolStatus, Release, SetMaintenanceReply, ShowEnvironmentReply, StatusReply, StepReport,
 };
 use stratus_tests::program::run;
 use stratus_tests::scripted::story::{self, BEGAN_MS};
@@ -50,6 +50,7 @@ fn environments() -> StatusReply {
         }),
         operation: Some(switch),
         drift: Vec::new(),
+        maintenance: true,
     };
     let blog = EnvironmentStatus {
         name: "blog".into(),
@@ -64,6 +65,7 @@ fn environments() -> StatusReply {
         }),
         operation: None,
         drift: vec!["member blog-g7-1 exited: PHP Error".into()],
+        maintenance: false,
     };
     let new = EnvironmentStatus {
         name: "new".into(),
@@ -367,4 +369,49 @@ fn the_doctor_fails_on_a_bad_finding_only() {
     });
     assert_snapshot!("doctor_bad", run(&server.socket(), "doctor"));
     assert_snapshot!("doctor_bad_json", run(&server.socket(), "doctor --json"));
+}
+
+#[test]
+fn maintenance_says_what_visitors_get() {
+    for (command, enabled, changed) in [
+        ("maintenance.enable", true, true),
+        ("maintenance.enable", true, false),
+        ("maintenance.disable", false, true),
+        ("maintenance.disable", false, false),
+    ] {
+        let server = Scripted::start(Script {
+            maintenance: Some(SetMaintenanceReply {
+                environment: "shop".into(),
+                enabled,
+                changed,
+            }),
+            ..Script::default()
+        });
+        assert_snapshot!(
+            format!("{command} {changed}"),
+            run(&server.socket(), command)
+        );
+    }
+}
+
+#[test]
+fn database_config_prints_what_scripts_read_or_one_field() {
+    let database = DatabaseReply {
+        host: "mysql".into(),
+        port: 3306,
+        name: "db_ab12".into(),
+        user: "user_ab12".into(),
+        password: "s3cr3t".into(),
+    };
+    for (name, command) in [
+        ("database", "database.config"),
+        ("database_field", "database.config --field password"),
+        ("database_json", "--json database.config"),
+    ] {
+        let server = Scripted::start(Script {
+            database: Some(Ok(database.clone())),
+            ..Script::default()
+        });
+        assert_snapshot!(name, run(&server.socket(), command));
+    }
 }

@@ -15,11 +15,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use stratus_core::fault::chain;
-use stratus_core::route::{Links, RouteTable};
+use stratus_core::route::{Closed, Links, RouteTable};
 use stratus_core::router::{Loaded, Router, RouterError, Visit};
 use stratus_core::{EnvironmentName, Generation};
 use tokio::sync::Mutex;
 
+use super::close;
 use super::confirm::Confirm;
 use super::control::Control;
 use super::disk::Disk;
@@ -313,6 +314,25 @@ impl Router for NginxRouter {
     async fn links(&self, environment: &EnvironmentName) -> Result<Links, RouterError> {
         let (layout, environment) = (self.layout.clone(), environment.clone());
         off_the_loop(move || flip::links(&layout, &environment)).await
+    }
+
+    async fn set_closed(
+        &self,
+        environment: &EnvironmentName,
+        why: Closed,
+        closed: bool,
+    ) -> Result<(), RouterError> {
+        let (layout, environment) = (self.layout.clone(), environment.clone());
+        off_the_loop(move || close::set(&layout, &environment, why, closed)).await
+    }
+
+    async fn is_closed(
+        &self,
+        environment: &EnvironmentName,
+        why: Closed,
+    ) -> Result<bool, RouterError> {
+        let (layout, environment) = (self.layout.clone(), environment.clone());
+        off_the_loop(move || close::is(&layout, &environment, why)).await
     }
 
     async fn visit(&self, host: &str, path: &str) -> Result<Visit, RouterError> {

@@ -4,9 +4,12 @@
 //! quoted, the rest is an error. A variable is its own kind of part, so that a `$` in a path never becomes one.
 //! Source: `ngx_conf_read_token` in `src/core/ngx_conf_file.c`, nginx 1.30.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
+
+use stratus_core::EnvironmentName;
 
 #[cfg(test)]
 mod parse;
@@ -26,7 +29,7 @@ enum Part {
     /// Characters that mean themselves.
     Text(String),
     /// A variable, by its name.
-    Variable(&'static str),
+    Variable(Cow<'static, str>),
 }
 
 /// One argument of a directive.
@@ -100,7 +103,13 @@ impl Arg {
 
     /// A variable of nginx's.
     pub fn var(name: &'static str) -> Self {
-        Self(vec![Part::Variable(name)])
+        Self(vec![Part::Variable(name.into())])
+    }
+
+    /// A variable of ours that an environment has for itself. Names of environments hold no `_`, so no two are the same.
+    pub fn var_of(prefix: &'static str, environment: &EnvironmentName) -> Self {
+        let own = environment.as_str().replace('-', "_");
+        Self(vec![Part::Variable(format!("{prefix}_{own}").into())])
     }
 
     /// A regular expression of the program's own. A `$` in it is an anchor.

@@ -3,6 +3,7 @@
 //! Every line that answers a failure seen in practice says which. The sites are in `render/site.rs`, the private
 //! server is in `render/control.rs`.
 
+mod closed;
 mod control;
 mod fastcgi;
 mod mime;
@@ -98,6 +99,7 @@ pub fn render(
     http.extend(records(table, layout).map_err(installation)?);
     for site in &table.sites {
         http.extend(site::upstream(site, layout).map_err(|e| value(site, e))?);
+        http.push(closed::exemptions(site).map_err(|e| value(site, e))?);
     }
     http.push(control::server(table, revision, layout).map_err(installation)?);
     for (index, site) in table.sites.iter().enumerate() {

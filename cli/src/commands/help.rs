@@ -46,6 +46,9 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
         "Environments",
         &[
             "status",
+            "maintenance.enable",
+            "maintenance.disable",
+            "database.config",
             "environments.list",
             "environments.show",
             "environments.apply",

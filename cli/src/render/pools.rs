@@ -28,6 +28,11 @@ pub fn print(out: &mut Out, environments: &[EnvironmentStatus]) {
         if let Some(operation) = &environment.operation {
             out.line(&format!("{name}: {}", operations::under_way(operation)));
         }
+        if environment.maintenance {
+            out.line(&format!(
+                "{name}: in maintenance; open it with maintenance.disable"
+            ));
+        }
         for drift in &environment.drift {
             out.line(&format!("{name}: drift: {drift}"));
         }

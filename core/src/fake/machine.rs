@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crate::environment::Environment;
 use crate::fake::world::World;
 use crate::release::{Counts, OnDisk, Snapshot};
-use crate::route::{Links, RouteTable};
+use crate::route::{Closed, Links, RouteTable};
 use crate::router::{Loaded, RouterError, Visit};
 use crate::snapshots::{Forecast, SnapshotError, Take};
 use crate::{EnvironmentName, Generation, OperationId, PoolId, ReleaseId, Router, Snapshots};
@@ -223,6 +223,32 @@ impl Router for FakeMachine {
             .get(environment)
             .copied()
             .unwrap_or_default())
+    }
+
+    async fn set_closed(
+        &self,
+        environment: &EnvironmentName,
+        why: Closed,
+        closed: bool,
+    ) -> Result<(), RouterError> {
+        self.change("set_closed", |state| {
+            let key = (environment.clone(), why);
+            if closed {
+                state.world.closed.insert(key);
+            } else {
+                state.world.closed.remove(&key);
+            }
+        });
+        Ok(())
+    }
+
+    async fn is_closed(
+        &self,
+        environment: &EnvironmentName,
+        why: Closed,
+    ) -> Result<bool, RouterError> {
+        let key = (environment.clone(), why);
+        Ok(self.state().world.closed.contains(&key))
     }
 
     async fn visit(&self, _: &str, _: &str) -> Result<Visit, RouterError> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::route::{Links, RouteTable};
+use crate::route::{Closed, Links, RouteTable};
 use crate::runtime::Restart;
 use crate::{EnvironmentName, Generation, OperationId, PoolId, ReleaseId};
 
@@ -21,6 +21,8 @@ pub struct World {
     pub partials: BTreeSet<OperationId>,
     /// Pools whose processes stand still.
     pub frozen: BTreeSet<PoolId>,
+    /// Sites that visitors do not reach.
+    pub closed: BTreeSet<(EnvironmentName, Closed)>,
     /// What every page of every site answers.
     pub status: u16,
 }
@@ -34,6 +36,7 @@ impl Default for World {
             releases: BTreeMap::new(),
             partials: BTreeSet::new(),
             frozen: BTreeSet::new(),
+            closed: BTreeSet::new(),
             status: 200,
         }
     }

@@ -1,5 +1,6 @@
 //! The service `Environments`.
 
+use stratus_core::route::Closed;
 use stratus_core::runtime::Observed;
 use stratus_core::state::PoolRecord;
 use stratus_core::{Environment, PoolId};
@@ -50,6 +51,48 @@ impl Environments for Api {
         let changes = self.control.apply(dry_run).await;
         let changes = changes.map_err(|e| status::apply(&e))?;
         Ok(Response::new(proto::ApplyReply { changes }))
+    }
+
+    async fn set_maintenance(
+        &self,
+        request: Request<proto::SetMaintenanceRequest>,
+    ) -> Result<Response<proto::SetMaintenanceReply>, Status> {
+        let actor = actor(&request);
+        let request = request.into_inner();
+        let environment = self.environment(&request.environment).await?.name;
+        tracing::info!(%environment, %actor, enabled = request.enabled, "maintenance");
+        let router = &self.control.machine.router;
+        let was = router.is_closed(&environment, Closed::Maintenance).await;
+        let was = was.map_err(|e| status::faulty(&e))?;
+        let set = router.set_closed(&environment, Closed::Maintenance, request.enabled);
+        set.await.map_err(|e| status::faulty(&e))?;
+        Ok(Response::new(proto::SetMaintenanceReply {
+            environment: environment.to_string(),
+            enabled: request.enabled,
+            changed: was != request.enabled,
+        }))
+    }
+
+    async fn database(
+        &self,
+        request: Request<proto::DatabaseRequest>,
+    ) -> Result<Response<proto::DatabaseReply>, Status> {
+        let actor = actor(&request);
+        let environment = self.environment(&request.into_inner().environment).await?;
+        tracing::info!(environment = %environment.name, %actor, "database credentials are shown");
+        let database = environment.database.ok_or_else(|| {
+            let name = &environment.name;
+            Status::failed_precondition(format!(
+                "{name} has no database in the configuration; describe it under environments.{name}.database"
+            ))
+        })?;
+        Ok(Response::new(proto::DatabaseReply {
+            host: database.host,
+            port: database.port.into(),
+            name: database.name,
+            user: database.user,
+            password: database.password.expose().to_owned(),
+        }))
     }
 
     async fn status(
@@ -108,29 +151,20 @@ impl Api {
         if let Some(previous) = &mut previous {
             previous.warm_until = state.warm_until_ms;
         }
-        let mut drift: Vec<String> = away.map(str::to_owned).into_iter().collect();
-        if holder.is_none() && away.is_none() {
-            let pools = [("live", &live), ("standby", &standby)];
-            for (role, pool) in pools
-                .into_iter()
-                .filter_map(|(r, p)| Some((r, p.as_ref()?)))
-            {
-                if pool.ready != pool.members {
-                    drift.push(format!(
-                        "the {role} pool of generation {} has {} of {} members running",
-                        pool.generation, pool.ready, pool.members
-                    ));
-                }
+        let drift = match away {
+            Some(away) => vec![away.to_owned()],
+            None if holder.is_some() => Vec::new(),
+            None => {
+                self.drift(environment, live.as_ref(), standby.as_ref())
+                    .await?
             }
-            let links = self.control.machine.router.links(&environment.name).await;
-            let served = links.map_err(|e| status::faulty(&e))?.live.map(|g| g.0);
-            let recorded = live.as_ref().map(|l| l.generation);
-            if served != recorded {
-                drift.push(format!(
-                    "traffic points at {served:?}, the state says {recorded:?}"
-                ));
-            }
-        }
+        };
+        let closed = self
+            .control
+            .machine
+            .router
+            .is_closed(&environment.name, Closed::Maintenance);
+        let maintenance = closed.await.map_err(|e| status::faulty(&e))?;
         let operation = match &holder {
             Some(holder) => Some(self.report(holder).await?),
             None => None,
@@ -142,6 +176,38 @@ impl Api {
             previous,
             operation,
             drift,
+            maintenance,
         })
+    }
+
+    /// What runs differs from what should.
+    async fn drift(
+        &self,
+        environment: &Environment,
+        live: Option<&proto::PoolStatus>,
+        standby: Option<&proto::PoolStatus>,
+    ) -> Result<Vec<String>, Status> {
+        let pools = [("live", live), ("standby", standby)];
+        let present = pools
+            .into_iter()
+            .filter_map(|(role, pool)| Some((role, pool?)));
+        let short = present.filter(|(_, pool)| pool.ready != pool.members);
+        let mut drift: Vec<String> = short
+            .map(|(role, pool)| {
+                format!(
+                    "the {role} pool of generation {} has {} of {} members running",
+                    pool.generation, pool.ready, pool.members
+                )
+            })
+            .collect();
+        let links = self.control.machine.router.links(&environment.name).await;
+        let served = links.map_err(|e| status::faulty(&e))?.live.map(|g| g.0);
+        let recorded = live.map(|live| live.generation);
+        if served != recorded {
+            drift.push(format!(
+                "traffic points at {served:?}, the state says {recorded:?}"
+            ));
+        }
+        Ok(drift)
     }
 }

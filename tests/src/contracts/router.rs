@@ -1,6 +1,6 @@
 //! The contract of `Router`.
 
-use stratus_core::route::{Links, RouteTable, Site};
+use stratus_core::route::{Closed, Links, RouteTable, Site};
 use stratus_core::router::RouterError;
 use stratus_core::{Generation, Router};
 
@@ -10,6 +10,7 @@ pub async fn holds(router: &dyn Router, site: &Site) {
     links_begin_empty_and_point_where_they_are_told(router, site).await;
     a_table_is_loaded_once(router, site).await;
     only_the_live_generation_is_confirmed(router, site).await;
+    a_site_is_closed_for_a_reason_and_opened_again(router, site).await;
 }
 
 fn at(live: u32, previous: u32) -> Links {
@@ -55,6 +56,21 @@ async fn a_table_is_loaded_once(router: &dyn Router, site: &Site) {
         "{third:?}"
     );
     router.settle().await.unwrap();
+}
+
+async fn a_site_is_closed_for_a_reason_and_opened_again(router: &dyn Router, site: &Site) {
+    let shop = &site.environment;
+    for closed in [false, true, true, false] {
+        router
+            .set_closed(shop, Closed::Maintenance, closed)
+            .await
+            .unwrap();
+        assert_eq!(
+            router.is_closed(shop, Closed::Maintenance).await.unwrap(),
+            closed
+        );
+        assert!(!router.is_closed(shop, Closed::Overdue).await.unwrap());
+    }
 }
 
 async fn only_the_live_generation_is_confirmed(router: &dyn Router, site: &Site) {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use stratus_core::environment::Ready;
 use stratus_core::fake::FakeMachine;
 use stratus_core::release::{OnDisk, Snapshot};
-use stratus_core::route::{Links, RouteTable};
+use stratus_core::route::{Closed, Links, RouteTable};
 use stratus_core::router::{Loaded, RouterError, Visit};
 use stratus_core::runtime::{Drained, Observed, Restart, RuntimeError};
 use stratus_core::snapshots::{Forecast, SnapshotError, Take};
@@ -117,6 +117,24 @@ impl Router for Brittle {
 
     async fn links(&self, environment: &EnvironmentName) -> Result<Links, RouterError> {
         self.machine.links(environment).await
+    }
+
+    async fn set_closed(
+        &self,
+        environment: &EnvironmentName,
+        why: Closed,
+        closed: bool,
+    ) -> Result<(), RouterError> {
+        let set = self.machine.set_closed(environment, why, closed);
+        self.tap.effect(set).await
+    }
+
+    async fn is_closed(
+        &self,
+        environment: &EnvironmentName,
+        why: Closed,
+    ) -> Result<bool, RouterError> {
+        self.machine.is_closed(environment, why).await
     }
 
     async fn visit(&self, host: &str, path: &str) -> Result<Visit, RouterError> {

@@ -111,6 +111,22 @@ impl Environments for Play {
         scripted(self.script().applied.clone().transpose()?)
     }
 
+    async fn set_maintenance(
+        &self,
+        request: Request<api::SetMaintenanceRequest>,
+    ) -> Answered<api::SetMaintenanceReply> {
+        self.note_other(request);
+        scripted(self.script().maintenance.clone())
+    }
+
+    async fn database(
+        &self,
+        request: Request<api::DatabaseRequest>,
+    ) -> Answered<api::DatabaseReply> {
+        self.note_other(request);
+        scripted(self.script().database.clone().transpose()?)
+    }
+
     async fn status(&self, request: Request<api::StatusRequest>) -> Answered<api::StatusReply> {
         self.note_other(request);
         scripted(self.script().status.clone())

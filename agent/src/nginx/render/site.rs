@@ -11,7 +11,7 @@
 use stratus_core::route::Site;
 
 use super::place::Places;
-use super::{RenderError, fastcgi, value};
+use super::{RenderError, closed, fastcgi, value};
 use crate::layout::Layout;
 use crate::nginx::config::{Arg, Directive, Unprintable};
 
@@ -90,6 +90,8 @@ fn block(
         Directive::words("index", &["index.php", "index.html"]),
         Directive::line("client_max_body_size", [Arg::number(site.upload_limit)]),
     ]);
+    block.extend(closed::look(site, layout)?);
+    block.push(closed::page(site, places, layout)?);
     for path in &places.denied {
         block.extend(denied(path)?);
     }
@@ -97,7 +99,16 @@ fn block(
         block.push(shared(path, places)?);
     }
     block.extend(HIDDEN.map(|pattern| matching("~", pattern, not_found())));
-    block.push(php(site, places)?);
+    if let Some(health) = &site.health {
+        let script = php(site, places, &[])?;
+        block.push(Directive::block(
+            "location",
+            ["=".into(), Arg::text(health)?],
+            script,
+        ));
+    }
+    let script = php(site, places, &closed::gate())?;
+    block.push(matching("~", r"\.php$", script));
     block.push(matching("~*", SOURCE, not_found()));
     block.push(matching("~*", STATIC, asset()));
     let front = vec![
@@ -162,15 +173,17 @@ fn front(places: &Places) -> Result<Arg, Unprintable> {
         .then(Arg::var("args")))
 }
 
-fn php(site: &Site, places: &Places) -> Result<Directive, Unprintable> {
+/// A script, behind `gate`.
+fn php(site: &Site, places: &Places, gate: &[Directive]) -> Result<Vec<Directive>, Unprintable> {
     // The script must be a file: `/upload.jpg/x.php` is not the picture as a script.
     let mut block = vec![Directive::line(
         "try_files",
         [Arg::var("uri"), "=404".into()],
     )];
+    block.extend_from_slice(gate);
     block.extend(fastcgi::parameters(&places.script_root)?);
     block.push(Directive::line("fastcgi_pass", [upstream_name(site)?]));
-    Ok(matching("~", r"\.php$", block))
+    Ok(block)
 }
 
 fn denied(path: &str) -> Result<[Directive; 2], Unprintable> {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use stratus_core::environment::User;
+use stratus_core::environment::{Maintenance, User};
 
 use super::*;
 
@@ -36,6 +36,8 @@ fn site(name: &str, members: u16) -> Site {
         shared: vec!["pub/media".into(), "var".into()],
         deny: vec!["setup".into()],
         upload_limit: 64 << 20,
+        maintenance: Maintenance::default(),
+        health: None,
     }
 }
 

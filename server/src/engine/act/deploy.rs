@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use stratus_core::environment::Check;
+use stratus_core::route::Closed;
 use stratus_core::router::Visit;
 use tokio::time::Instant;
 
@@ -18,6 +19,14 @@ impl Machine {
     pub(super) async fn check(&self, situation: &Situation<'_>) -> Result<(), ActError> {
         let plan = situation.plan;
         let (check, host) = (&plan.environment.check, host(plan));
+        if self
+            .router
+            .is_closed(&plan.environment.name, Closed::Maintenance)
+            .await?
+        {
+            tracing::info!(operation = %plan.operation, "in maintenance: the site is not looked at");
+            return Ok(());
+        }
         let deadline = Instant::now() + check.within;
         loop {
             let visit = tokio::time::timeout_at(deadline, self.router.visit(host, &check.path));

@@ -1,0 +1,96 @@
+//! A site that is closed to visitors: while one of two files is there, PHP is answered by a page of its own.
+//!
+//! Static files, the readiness check and the private socket are answered all the same.
+
+use stratus_core::route::{Closed, Site};
+
+use super::place::Places;
+use crate::layout::Layout;
+use crate::nginx::config::{Arg, Directive, Unprintable};
+
+/// The page, as nginx finds it. No visitor can ask for it.
+const PAGE: &str = "/.stratus/maintenance";
+/// What is said where the operator has no page.
+const SENTENCE: &str = "This site is being maintained. Please try again soon.";
+/// Who is shut out: 1 for them, 0 for the exempt.
+const VISITOR: &str = "stratus_visitor";
+
+/// Who is exempt.
+pub(super) fn exemptions(site: &Site) -> Result<Directive, Unprintable> {
+    let mut networks = vec![Directive::words("default", &["1"])];
+    for network in &site.maintenance.allow {
+        networks.push(Directive::line(Arg::text(network)?, ["0".into()]));
+    }
+    let visitor = Arg::var_of(VISITOR, &site.environment);
+    Ok(Directive::block("geo", [visitor], networks))
+}
+
+/// Of the server: finds out, at every request, whether it is closed to its sender.
+pub(super) fn look(site: &Site, layout: &Layout) -> Result<Vec<Directive>, Unprintable> {
+    let mut look = vec![Directive::line(
+        "set",
+        [Arg::var("stratus_closed"), "0".into()],
+    )];
+    for why in [Closed::Maintenance, Closed::Overdue] {
+        let file = Arg::path(&layout.closed(&site.environment, why))?;
+        let visitor = Arg::var_of(VISITOR, &site.environment);
+        let set = Directive::line("set", [Arg::var("stratus_closed"), visitor]);
+        look.push(Directive::block(
+            "if",
+            ["(".into(), "-f".into(), file, ")".into()],
+            vec![set],
+        ));
+    }
+    Ok(look)
+}
+
+/// Of a location: answers 503 where the site is closed.
+pub(super) fn gate() -> [Directive; 2] {
+    [
+        Directive::block(
+            "if",
+            ["(".into(), Arg::var("stratus_closed"), ")".into()],
+            vec![Directive::words("return", &["503"])],
+        ),
+        Directive::words("error_page", &["503", PAGE]),
+    ]
+}
+
+/// The page.
+pub(super) fn page(
+    site: &Site,
+    places: &Places,
+    layout: &Layout,
+) -> Result<Directive, Unprintable> {
+    let maintenance = &site.maintenance;
+    let seconds = Arg::number(maintenance.retry_after.as_secs());
+    let mut block = vec![
+        Directive::words("internal", &[]),
+        Directive::line(
+            "add_header",
+            ["Retry-After".into(), seconds, "always".into()],
+        ),
+        Directive::words("add_header", &["Cache-Control", "no-store", "always"]),
+    ];
+    match maintenance.page.as_ref().and_then(|page| page.to_str()) {
+        Some(page) => {
+            let live = places.served(&layout.live(&site.environment));
+            block.extend([
+                Directive::line("root", [Arg::path(&live)?]),
+                Directive::line(
+                    "try_files",
+                    [Arg::text(&format!("/{page}"))?, "=503".into()],
+                ),
+            ]);
+        }
+        None => block.extend([
+            Directive::words("default_type", &["text/plain"]),
+            Directive::words("return", &["503", SENTENCE]),
+        ]),
+    }
+    Ok(Directive::block(
+        "location",
+        ["=".into(), PAGE.into()],
+        block,
+    ))
+}

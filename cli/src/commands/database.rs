@@ -1,0 +1,3 @@
+//! `database.*`: the environment's database.
+
+pub mod config;

@@ -1,0 +1,151 @@
+//! Whole deployments in one command, and maintenance, on a real host under load.
+
+use std::time::Duration;
+
+use stratus_tests::load::{Check, Load, Mix, Plan, Request, Target};
+use stratus_tests::stage::{Place, Running};
+
+fn plan(place: &Place) -> Plan {
+    let mix = Mix::new(vec![
+        Request::get("/index.php").weight(4),
+        Request::post("/post.php").check(Check::Echo).weight(4),
+        Request::get("/app.css"),
+        Request::slow("/slow.php?ms=100"),
+    ])
+    .unwrap();
+    Plan::new(Target::new(place.http).unwrap(), mix)
+        .host("shop.example.test")
+        .keepalive(8)
+        .oneshot(2)
+        .rate(150)
+        .limit(Duration::from_mins(5))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deploying_in_one_command_loses_nothing_in_any_mode() {
+    let more = "    check: {path: /index.php, status: 200, body: release}\n";
+    let stage = Running::open("deploy", 2, more).await.unwrap();
+    let load = Load::start(plan(&stage.place)).unwrap();
+    let handle = load.handle();
+    handle.mark(1);
+    let commands: [&[&str]; 4] = [
+        &["deploy"],
+        &["deploy", "--mode", "consistent"],
+        &["autoscaling.reinit"],
+        &["deploy", "--mode", "consistent"],
+    ];
+    for (number, command) in (2_u32..).zip(commands) {
+        stage.shop.release(number).unwrap();
+        let sent = handle.snapshot().counts.requests;
+        handle.allow(number);
+        let deployed = stage.place.done(command).await.unwrap();
+        handle.mark(number);
+        assert_eq!(
+            (&deployed["to"], &deployed["lost"]),
+            (&number.into(), &0.into()),
+            "{deployed}"
+        );
+        assert!(handle.wait_for(|counts| counts.requests >= sent + 50).await);
+        let table = handle.snapshot().table();
+        assert_eq!(handle.snapshot().counts.failed, 0, "{command:?}\n{table}");
+    }
+    let report = load.stop().await;
+    assert_eq!(report.counts.failed, 0, "{}", report.table());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_that_fails_its_check_goes_back_by_itself() {
+    let more = "    check: {path: /index.php, body: 'release 1', within: 2s}\n";
+    let stage = Running::open("check", 2, more).await.unwrap();
+    stage.place.done(&["zerodowntime.status"]).await.unwrap();
+    let before = stage.containers().await.unwrap();
+    let load = Load::start(plan(&stage.place)).unwrap();
+    for (number, mode) in [(2, "blue-green"), (3, "consistent")] {
+        stage.shop.release(number).unwrap();
+        let (code, failed) = stage
+            .place
+            .stratus(&["deploy", "--mode", mode])
+            .await
+            .unwrap();
+        assert_eq!(code, 1, "{failed}");
+        let error = failed["error"].as_str().unwrap_or_default();
+        assert!(
+            error.contains("\"release 1\" is not in the body") && error.contains("was undone"),
+            "{failed}"
+        );
+        assert_eq!(
+            stage.containers().await.unwrap(),
+            before,
+            "nothing is left over"
+        );
+        let page = stage.place.visit("/index.php").await.unwrap();
+        assert_eq!(page.generation(), Some(1), "{}", page.head);
+        let status = stage.place.done(&["status"]).await.unwrap();
+        let shop = &status["environments"][0];
+        assert_eq!(shop["live"]["generation"], 1, "{shop}");
+        assert_eq!(shop["drift"], serde_json::json!([]), "{shop}");
+    }
+    let report = load.stop().await;
+    assert_eq!(report.counts.failed, 0, "{}", report.table());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn maintenance_closes_the_site_at_once_and_disturbs_nothing() {
+    let more =
+        "    maintenance: {page: closed.html, retry_after: 90s}\n    ready: {path: /health.php}\n";
+    let mut stage = Running::make("closed", 1, "").unwrap();
+    stage
+        .place
+        .reconfigure("    ready: {path: /index.php, within: 60s}\n", more)
+        .unwrap();
+    stage
+        .shop
+        .write("pub/closed.html", "<h1>Back soon</h1>\n")
+        .unwrap();
+    stage
+        .shop
+        .write("pub/health.php", "<?php echo 'well';\n")
+        .unwrap();
+    stage.go_live(&[]).await.unwrap();
+    let enabled = stage.place.done(&["maintenance.enable"]).await.unwrap();
+    assert_eq!(enabled["changed"], true, "{enabled}");
+    for path in ["/", "/index.php", "/any/page?x=1"] {
+        let closed = stage.place.visit(path).await.unwrap();
+        assert_eq!(
+            (closed.status, closed.body.as_str()),
+            (503, "<h1>Back soon</h1>\n"),
+            "{path}"
+        );
+        assert!(closed.head.contains("Retry-After: 90"), "{}", closed.head);
+        assert!(closed.head.contains("no-store"), "{}", closed.head);
+    }
+    for (path, body) in [("/app.css", "/* release 0 */\n"), ("/health.php", "well")] {
+        let open = stage.place.visit(path).await.unwrap();
+        assert_eq!((open.status, open.body.as_str()), (200, body), "{path}");
+    }
+    assert_eq!(
+        stage
+            .place
+            .visit("/.stratus/maintenance")
+            .await
+            .unwrap()
+            .status,
+        404
+    );
+    let again = stage.place.done(&["maintenance.enable"]).await.unwrap();
+    assert_eq!(again["changed"], false, "{again}");
+    let status = stage.place.done(&["status"]).await.unwrap();
+    assert_eq!(status["environments"][0]["maintenance"], true, "{status}");
+
+    stage.shop.release(2).unwrap();
+    stage.place.done(&["deploy"]).await.unwrap();
+    assert_eq!(stage.place.visit("/index.php").await.unwrap().status, 503);
+    stage.place.done(&["maintenance.disable"]).await.unwrap();
+    let open = stage.place.visit("/index.php").await.unwrap();
+    assert_eq!(
+        (open.status, open.generation()),
+        (200, Some(2)),
+        "{}",
+        open.head
+    );
+}
