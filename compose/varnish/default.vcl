@@ -77,6 +77,10 @@ sub vcl_recv {
         set req.grace = 0s;
         # Behind another visitor who waits for a hanging origin, each would wait as long again.
         set req.hash_ignore_busy = true;
+    } elsif (req.http.X-Stratus-Kept == "served") {
+        # A restart does not undo what was set before it.
+        set req.grace = 24h;
+        set req.hash_ignore_busy = false;
     }
     # Then Varnish's own: cookies and logins pass.
 }
@@ -196,17 +200,16 @@ sub vcl_backend_error {
 # === What visitors get
 
 sub vcl_synth {
-    # The new page could not be had.
+    # A new page could not be had.
     if (resp.status == 503 && req.http.X-Stratus-Kept == "tried") {
         set req.http.X-Stratus-Kept = "served";
         return (restart);
     }
-    if (req.method == "PURGE") {
-        set resp.http.Content-Type = "text/plain; charset=utf-8";
-        set resp.body = resp.reason + {"
+    unset resp.http.X-Varnish;
+    set resp.http.Content-Type = "text/plain; charset=utf-8";
+    set resp.body = resp.reason + {"
 "};
-        return (deliver);
-    }
+    return (deliver);
 }
 
 sub vcl_deliver {
