@@ -1,6 +1,7 @@
 # The cache of pages between visitors and PHP.
 #
 #   visitors ─► nginx ─► visitors.sock ─► Varnish ─► origin.sock ─► nginx ─► PHP-FPM
+#                 └─ what is no GET and no HEAD ────────────┘
 #   scripts  ─────────── port 80: PURGE; everything else passes, and is not kept
 #
 # nginx names the environment of a request in X-Stratus-Environment, a member of a pool its generation in
@@ -59,9 +60,6 @@ sub vcl_recv {
         unset req.http.X-Stratus-Environment;
         return (pass);
     }
-    if (req.http.Upgrade ~ "(?i)^websocket$") {
-        return (pipe);
-    }
     # Cookies that only scripts in the visitor's browser read.
     if (req.http.Cookie) {
         set req.http.Cookie = regsuball(req.http.Cookie, "(^|;\s*)(_ga[^=]*|_gid|_gcl_[^=]*|_fbp|__utm[a-z]+)=[^;]*", "");
@@ -89,11 +87,6 @@ sub vcl_hash {
     hash_data(req.http.X-Forwarded-Proto);
     hash_data(req.http.X-Stratus-Environment);
     # Then Varnish's own: the URL and the host.
-}
-
-sub vcl_pipe {
-    set bereq.http.Upgrade = req.http.Upgrade;
-    set bereq.http.Connection = "Upgrade";
 }
 
 # === PURGE
