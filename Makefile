@@ -3,7 +3,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 export CARGO_TARGET_DIR
 
-.PHONY: help demo demo-down test check kill soak bench docs dev
+.PHONY: help demo demo-down test check kill soak bench docs dev install uninstall
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -50,3 +50,9 @@ docs: ## the API's documentation
 
 dev: ## the server on fakes
 	@cargo run --locked --bin stratusd -- --demo
+
+install: ## programs, unit, manuals, completions and an example config, below PREFIX (/usr/local)
+	@packaging/install
+
+uninstall: ## all of that away again, but for configuration and data
+	@packaging/install --uninstall
