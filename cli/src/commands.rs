@@ -11,6 +11,7 @@ pub mod help;
 pub mod maintenance;
 pub mod man;
 pub mod operations;
+pub mod php;
 pub mod releases;
 pub mod status;
 pub mod zerodowntime;
@@ -42,6 +43,12 @@ pub enum Command {
     MaintenanceEnable(maintenance::enable::Enable),
     #[command(name = "maintenance.disable")]
     MaintenanceDisable(maintenance::disable::Disable),
+    #[command(name = "php.options.list")]
+    PhpOptionsList(php::options::list::List),
+    #[command(name = "php.options.add")]
+    PhpOptionsAdd(php::options::add::Add),
+    #[command(name = "php.options.remove")]
+    PhpOptionsRemove(php::options::remove::Remove),
     #[command(name = "database.config")]
     DatabaseConfig(database::config::Config),
     #[command(name = "status")]
@@ -91,6 +98,8 @@ impl Command {
             self,
             Self::Deploy(_)
                 | Self::Reinit(_)
+                | Self::PhpOptionsAdd(_)
+                | Self::PhpOptionsRemove(_)
                 | Self::Init(_)
                 | Self::Switch(_)
                 | Self::Rollback(_)
@@ -106,6 +115,8 @@ pub async fn run(command: Command, session: &mut Session<'_>) -> Result<Ended, C
     match command {
         Command::Deploy(deploy) => return deploy.run(session).await,
         Command::Reinit(reinit) => return reinit.run(session).await,
+        Command::PhpOptionsAdd(add) => return add.run(session).await,
+        Command::PhpOptionsRemove(remove) => return remove.run(session).await,
         Command::Init(init) => return init.run(session).await,
         Command::Switch(switch) => return switch.run(session).await,
         Command::Rollback(rollback) => return rollback.run(session).await,
@@ -115,6 +126,7 @@ pub async fn run(command: Command, session: &mut Session<'_>) -> Result<Ended, C
         Command::ZeroDowntimeStatus(status) => status.run(session).await,
         Command::MaintenanceEnable(enable) => enable.run(session).await,
         Command::MaintenanceDisable(disable) => disable.run(session).await,
+        Command::PhpOptionsList(list) => list.run(session).await,
         Command::DatabaseConfig(config) => config.run(session).await,
         Command::Status(status) => status.run(session).await,
         Command::OperationsList(list) => list.run(session).await,

@@ -1,7 +1,7 @@
 //! The names of commands: those that are not built yet, and the nearest one to a misspelt name.
 
 /// Commands of the STRATUS contract that this version does not have.
-pub const NOT_BUILT: [&str; 21] = [
+pub const NOT_BUILT: [&str; 18] = [
     "autoscaling.disable",
     "autoscaling.enable",
     "autoscaling.set",
@@ -19,9 +19,6 @@ pub const NOT_BUILT: [&str; 21] = [
     "events",
     "logs",
     "nginx.update",
-    "php.options.add",
-    "php.options.list",
-    "php.options.remove",
     "top",
 ];
 

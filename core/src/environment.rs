@@ -91,6 +91,18 @@ pub struct Environment {
     pub hold: Duration,
 }
 
+impl Environment {
+    /// The environment with `options` in its `php.ini`; they win over those of the spec.
+    #[must_use]
+    pub fn with_php_options(mut self, options: &PhpOptions) -> Self {
+        let options = options
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()));
+        self.php.ini.extend(options);
+        self
+    }
+}
+
 /// The limit of a consistent deploy where nothing is said.
 pub const HOLD: Duration = Duration::from_secs(30);
 
@@ -108,6 +120,9 @@ pub enum CodeAccess {
     /// Under an overlay of each container's own, which goes with the container.
     Overlay,
 }
+
+/// Options of `php.ini` that were set by command, by name.
+pub type PhpOptions = BTreeMap<String, String>;
 
 /// How the members run PHP-FPM.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

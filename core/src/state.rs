@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::environment::PhpOptions;
 use crate::{Generation, ReleaseId};
 
 /// A pool as the environment remembers it.
@@ -28,6 +29,9 @@ pub struct EnvironmentState {
     pub previous: Option<PoolRecord>,
     /// Until when the previous pool stays warm, milliseconds since 1970; `None`: it is parked cold.
     pub warm_until_ms: Option<u64>,
+    /// Options of `php.ini` that were set by command; they win over those of the spec.
+    #[serde(default)]
+    pub php_options: PhpOptions,
 }
 
 impl EnvironmentState {
@@ -120,6 +124,7 @@ mod tests {
             standby: Some(record(3)),
             previous: Some(record(1)),
             warm_until_ms: Some(7),
+            php_options: PhpOptions::new(),
         }
     }
 
@@ -131,7 +136,7 @@ mod tests {
             live: Some(record(3)),
             standby: None,
             previous: Some(record(2)),
-            warm_until_ms: None,
+            ..EnvironmentState::default()
         };
         assert_eq!(state, expected);
     }

@@ -33,6 +33,7 @@ use stratus_core::Environment;
 use stratus_core::environment::User;
 
 pub use error::{ConfigError, Problem};
+pub use php::is_option as is_php_option;
 pub use render::render;
 
 use section::{Report, Value};

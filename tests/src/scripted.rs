@@ -45,6 +45,8 @@ pub struct Script {
     pub maintenance: Option<v1::SetMaintenanceReply>,
     /// The answer to the database's credentials.
     pub database: Option<Result<v1::DatabaseReply, Status>>,
+    /// The answer to the options of php.ini.
+    pub php_options: Option<v1::PhpOptionsReply>,
     /// The answer to status.
     pub status: Option<v1::StatusReply>,
     /// The answer to the list of releases.

@@ -149,3 +149,65 @@ async fn maintenance_closes_the_site_at_once_and_disturbs_nothing() {
         open.head
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_of_php_are_applied_by_a_new_pool_and_dropped_when_it_does_not_come_up() {
+    let mut stage = Running::make("options", 1, "").unwrap();
+    stage.place.reconfigure("within: 60s", "within: 5s").unwrap();
+    stage.go_live(&[]).await.unwrap();
+    stage
+        .shop
+        .write("pub/limit.php", "<?php echo ini_get('memory_limit');\n")
+        .unwrap();
+    let limit = async || stage.place.visit("/limit.php").await.unwrap().body;
+    let set = stage
+        .place
+        .done(&["php.options.add", "memory_limit=123M"])
+        .await
+        .unwrap();
+    assert_eq!(
+        (&set["kind"], &set["to"]),
+        (&"reinit".into(), &2.into()),
+        "{set}"
+    );
+    assert_eq!(limit().await, "123M");
+    let again = stage
+        .place
+        .done(&["php.options.add", "memory_limit", "123M"])
+        .await
+        .unwrap();
+    assert_eq!(again["changed"], false, "{again}");
+
+    let (code, refused) = stage
+        .place
+        .stratus(&["php.options.add", "a;b=1"])
+        .await
+        .unwrap();
+    assert_eq!(code, 1, "{refused}");
+    // A pool that may open no file cannot answer.
+    let (code, undone) = stage
+        .place
+        .stratus(&["php.options.add", "open_basedir=/nowhere"])
+        .await
+        .unwrap();
+    assert_eq!(
+        (code, &undone["outcome"]),
+        (1, &"undone".into()),
+        "{undone}"
+    );
+    let listed = stage.place.done(&["php.options.list"]).await.unwrap();
+    let option = serde_json::json!({"name": "memory_limit", "value": "123M", "by_command": true});
+    assert!(
+        listed["options"].as_array().unwrap().contains(&option),
+        "{listed}"
+    );
+
+    stage.place.done(&["deploy"]).await.unwrap();
+    assert_eq!(limit().await, "123M", "a deployment keeps it");
+    stage
+        .place
+        .done(&["php.options.remove", "memory_limit"])
+        .await
+        .unwrap();
+    assert_ne!(limit().await, "123M");
+}

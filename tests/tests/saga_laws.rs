@@ -79,6 +79,8 @@ laws! {
     reinit_beside_a_live_pool: Scenario::of(sample::reinit()).after(deployed()).after([Edit]);
     reinit_to_fewer_members: Scenario::of(sample::reinit()).after(deployed_twice()).after([Members(1), Edit]);
 
+    reinit_with_other_php_options: Scenario::of(sample::php_options()).after(deployed());
+
     deploy_for_the_first_time: Scenario::of(sample::deploy(Mode::BlueGreen)).after([Edit]);
     deploy_beside_a_live_pool: Scenario::of(sample::deploy(Mode::BlueGreen)).after(deployed()).after([Edit]);
     deploy_with_a_previous_pool_and_a_standby: Scenario::of(sample::deploy(Mode::BlueGreen))

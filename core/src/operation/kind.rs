@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::environment::PhpOptions;
 use crate::snapshots::Verify;
 use crate::{Generation, ReleaseId};
 
@@ -24,6 +25,9 @@ pub enum Kind {
     Reinit {
         /// How the copy is checked.
         verify: Verify,
+        /// The options of `php.ini` that the environment has from then on, beside those of its spec; none: as before.
+        #[serde(default)]
+        php_options: Option<PhpOptions>,
     },
     /// A whole deployment: hooks around init and switch, and a look at the site at the end.
     Deploy {
@@ -85,7 +89,7 @@ impl Kind {
     /// How the copy is checked, where there is one.
     pub fn verify(&self) -> Option<Verify> {
         match self {
-            Self::Init { verify } | Self::Reinit { verify } | Self::Deploy { verify, .. } => {
+            Self::Init { verify } | Self::Reinit { verify, .. } | Self::Deploy { verify, .. } => {
                 Some(*verify)
             }
             _ => None,

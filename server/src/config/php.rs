@@ -102,11 +102,7 @@ fn ini(section: &Section<'_>) -> BTreeMap<String, String> {
     let mut settings = BTreeMap::new();
     let entries = section.get("ini").and_then(|value| value.entries());
     for (name, value) in entries.unwrap_or_default() {
-        let good = name.starts_with(|c: char| c.is_ascii_alphabetic())
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-        if !good {
+        if !is_option(name) {
             value.fault("is not the name of a php.ini setting; write one such as memory_limit");
         } else if let Some(text) = value.scalar() {
             if text.contains("${") {
@@ -117,6 +113,14 @@ fn ini(section: &Section<'_>) -> BTreeMap<String, String> {
         }
     }
     settings
+}
+
+/// Whether `name` can name an option of `php.ini`. Shape: `memory_limit`, `opcache.enable`.
+pub fn is_option(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
 fn env(section: &Section<'_>, variables: Variables<'_>) -> BTreeMap<String, Setting> {

@@ -151,8 +151,16 @@ impl Engine {
         id: OperationId,
     ) -> Result<Plan, SubmitError> {
         let warmth = self.warmth(submission, state).await;
+        let options = match &submission.kind {
+            Kind::Reinit {
+                php_options: Some(options),
+                ..
+            } => options,
+            _ => &state.php_options,
+        };
+        let environment = submission.environment.clone().with_php_options(options);
         let context = Context {
-            environment: &submission.environment,
+            environment: &environment,
             state,
             generation,
             warmth,

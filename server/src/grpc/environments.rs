@@ -95,6 +95,24 @@ impl Environments for Api {
         }))
     }
 
+    async fn php_options(
+        &self,
+        request: Request<proto::PhpOptionsRequest>,
+    ) -> Result<Response<proto::PhpOptionsReply>, Status> {
+        let environment = self.environment(&request.into_inner().environment).await?;
+        let state = self.control.engine.store().state(&environment.name).await;
+        let set = state.map_err(|e| status::store(&e))?.php_options;
+        let all = environment.with_php_options(&set).php.ini;
+        let option = |(name, value): (String, String)| proto::PhpOption {
+            by_command: set.contains_key(&name),
+            name,
+            value,
+        };
+        Ok(Response::new(proto::PhpOptionsReply {
+            options: all.into_iter().map(option).collect(),
+        }))
+    }
+
     async fn status(
         &self,
         request: Request<proto::StatusRequest>,

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 
+use stratus_core::environment::PhpOptions;
 use stratus_core::operation::{Kind, Mode};
 use stratus_core::snapshots::Verify;
 use stratus_core::store::{Operation, StoreError};
@@ -12,6 +13,7 @@ use stratus_proto::v1::submit_request::Action;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
+use crate::config;
 use crate::engine::admission::Submission;
 use crate::grpc::convert::{to_kind, to_operation, to_plan};
 use crate::grpc::releases::role;
@@ -19,6 +21,8 @@ use crate::grpc::{Api, actor, operation_id, status, watch};
 
 /// Longest request id, in bytes.
 const REQUEST_ID_MAX: usize = 64;
+/// Longest value of an option of `php.ini`, in bytes.
+const PHP_OPTION_MAX: usize = 4096;
 /// Most operations in one list.
 const LIST_MAX: u32 = 200;
 
@@ -185,6 +189,11 @@ impl Api {
             },
             Some(Action::Reinit(reinit)) => Kind::Reinit {
                 verify: verify(reinit.verify),
+                php_options: None,
+            },
+            Some(Action::PhpOptions(change)) => Kind::Reinit {
+                verify: Verify::Metadata,
+                php_options: Some(self.php_options(environment, change).await?),
             },
             Some(Action::Deploy(deploy)) => Kind::Deploy {
                 verify: verify(deploy.verify),
@@ -201,6 +210,34 @@ impl Api {
             }
             None => return Err(Status::invalid_argument("no action was asked for")),
         })
+    }
+
+    /// The options of `php.ini` that `change` leads to.
+    async fn php_options(
+        &self,
+        environment: &Environment,
+        change: proto::PhpOptionsChange,
+    ) -> Result<PhpOptions, Status> {
+        let state = self.control.engine.store().state(&environment.name).await;
+        let mut options = state.map_err(|e| status::store(&e))?.php_options;
+        for name in change.remove {
+            options.remove(&name);
+        }
+        for (name, value) in change.add {
+            if !config::is_php_option(&name) {
+                let message = format!(
+                    "{name:?} is not the name of a php.ini setting; write one such as memory_limit"
+                );
+                return Err(Status::invalid_argument(message));
+            }
+            if value.len() > PHP_OPTION_MAX || value.chars().any(char::is_control) {
+                let message =
+                    format!("the value of {name} is too long or holds a control character");
+                return Err(Status::invalid_argument(message));
+            }
+            options.insert(name, value);
+        }
+        Ok(options)
     }
 
     /// A release that may be removed: an operation that would find nothing to do says less than a refusal.

@@ -281,6 +281,7 @@ pub async fn state_comes_back(store: &dyn Store) {
         standby: Some(record(3)),
         previous: Some(record(1)),
         warm_until_ms: Some(u64::from(u32::MAX) * 1000),
+        php_options: [("memory_limit".to_owned(), "1G".to_owned())].into(),
     };
     store.put_state(&shop, &state).await.expect("stored");
     assert_eq!(store.state(&shop).await.expect("readable"), state);

@@ -83,6 +83,15 @@ pub fn init() -> Kind {
 pub fn reinit() -> Kind {
     Kind::Reinit {
         verify: Verify::Metadata,
+        php_options: None,
+    }
+}
+
+/// A change of the options of `php.ini`.
+pub fn php_options() -> Kind {
+    Kind::Reinit {
+        verify: Verify::Metadata,
+        php_options: Some([("memory_limit".to_owned(), "1G".to_owned())].into()),
     }
 }
 

@@ -127,6 +127,14 @@ impl Environments for Play {
         scripted(self.script().database.clone().transpose()?)
     }
 
+    async fn php_options(
+        &self,
+        request: Request<api::PhpOptionsRequest>,
+    ) -> Answered<api::PhpOptionsReply> {
+        self.note_other(request);
+        scripted(self.script().php_options.clone())
+    }
+
     async fn status(&self, request: Request<api::StatusRequest>) -> Answered<api::StatusReply> {
         self.note_other(request);
         scripted(self.script().status.clone())

@@ -24,6 +24,7 @@ fn full() -> EnvironmentState {
         standby: Some(record(3)),
         previous: Some(record(1)),
         warm_until_ms: Some(7),
+        ..EnvironmentState::default()
     }
 }
 
@@ -54,6 +55,7 @@ const INIT: Kind = Kind::Init {
 
 const REINIT: Kind = Kind::Reinit {
     verify: Verify::Metadata,
+    php_options: None,
 };
 
 fn deploy_in(mode: Mode) -> Kind {

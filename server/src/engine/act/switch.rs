@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stratus_core::operation::{Output, Plan, Step};
+use stratus_core::operation::{Kind, Output, Plan, Step};
 use stratus_core::route::{Links, Move, Site, moves};
 use stratus_core::router::RouterError;
 use stratus_core::runtime::{Drained, Restart};
@@ -130,6 +130,13 @@ impl Machine {
         let environment = &plan.environment.name;
         let mut state = self.store.state(environment).await?;
         state.promote(self.record(&pool));
+        if let Kind::Reinit {
+            php_options: Some(options),
+            ..
+        } = &plan.kind
+        {
+            state.php_options.clone_from(options);
+        }
         self.store.put_state(environment, &state).await?;
         self.runtime.set_restart(&pool, Restart::Always).await?;
         if let Some(origin) = plan.origin_pool() {

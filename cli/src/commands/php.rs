@@ -1,0 +1,3 @@
+//! `php.*`: how PHP runs in an environment.
+
+pub mod options;
