@@ -1,7 +1,7 @@
 //! The names of commands: those that are not built yet, and the nearest one to a misspelt name.
 
 /// Commands of the STRATUS contract that this version does not have.
-pub const NOT_BUILT: [&str; 21] = [
+pub const NOT_BUILT: [&str; 20] = [
     "autoscaling.disable",
     "autoscaling.enable",
     "autoscaling.set",
@@ -18,7 +18,6 @@ pub const NOT_BUILT: [&str; 21] = [
     "crons.stop",
     "events",
     "logs",
-    "nginx.update",
     "php.options.add",
     "php.options.list",
     "php.options.remove",

@@ -1,5 +1,6 @@
 //! nginx's file and folders on disk: written whole or not at all, and what a killed nginx left behind.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{
@@ -38,6 +39,7 @@ impl Disk {
             (&self.candidate(), 0o755, None),
             // A throw-away container's /run takes over this mode, and nobody else can look in here.
             (&trial, 0o1777, None),
+            (&self.layout.nginx_passwords(), 0o750, Some((None, gid))),
             // Whoever may open the sockets in it may ask nginx private questions and forge records.
             (&run, 0o750, Some((Some(uid), gid))),
         ] {
@@ -69,18 +71,32 @@ impl Disk {
     /// Writes a text that is not in place yet; durable when it returns.
     pub(super) fn write_candidate(&self, text: &str) -> Result<(), RouterError> {
         let file = self.candidate().join("nginx.conf");
-        let write = || {
-            let mut options = OpenOptions::new();
-            let mut out: File = options
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o644)
-                .open(&file)?;
-            out.write_all(text.as_bytes())?;
-            out.sync_all()
-        };
-        write().map_err(|e| failed(format!("write {}", file.display()), e))
+        write(&file, text, 0o644).map_err(|e| failed(format!("write {}", file.display()), e))
+    }
+
+    /// Writes the password files that a text names. A file is named after its content, so one that is there is right;
+    /// none is removed, for a worker of an older text may still look into it.
+    pub(super) fn write_passwords(
+        &self,
+        files: &BTreeMap<String, String>,
+    ) -> Result<(), RouterError> {
+        let folder = self.layout.nginx_passwords();
+        for (name, text) in files {
+            let (file, fresh) = (folder.join(name), folder.join("new"));
+            let write = || {
+                if file.exists() {
+                    return Ok(());
+                }
+                write(&fresh, text, 0o640)?;
+                give(&fresh, None, self.user.gid)?;
+                fs::rename(&fresh, &file)
+            };
+            write().map_err(|e| failed(format!("write {}", file.display()), e))?;
+        }
+        if files.is_empty() {
+            return Ok(());
+        }
+        sync_folder(&folder).map_err(|e| failed(format!("sync {}", folder.display()), e))
     }
 
     /// Puts the candidate in place; durable when it returns.
@@ -105,6 +121,19 @@ impl Disk {
         }
         Ok(())
     }
+}
+
+/// Writes a whole file; durable when it returns.
+fn write(file: &Path, text: &str, mode: u32) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut out: File = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(file)?;
+    out.write_all(text.as_bytes())?;
+    out.sync_all()
 }
 
 /// Makes a folder, or gives one that is there the mode it should have.

@@ -44,7 +44,7 @@ impl Trials {
         if tested.exit == 0 {
             return Ok(());
         }
-        refused(tested.output.trim().to_owned())
+        refused(quote(tested.output.trim(), candidate))
     }
 
     async fn version(&mut self, master: &dyn Master, image: &str) -> Result<Version, Trial> {
@@ -60,6 +60,19 @@ impl Trials {
         };
         self.versions.insert(image.to_owned(), version);
         Ok(version)
+    }
+}
+
+/// nginx's words, and the line of the candidate that they speak of: nobody else can look into it.
+fn quote(words: &str, candidate: &Path) -> String {
+    let number = words
+        .lines()
+        .find_map(|line| line.rsplit_once("nginx.conf:")?.1.trim().parse().ok());
+    let text = std::fs::read_to_string(candidate.join("nginx.conf")).unwrap_or_default();
+    let line = number.and_then(|number: usize| text.lines().nth(number.checked_sub(1)?));
+    match line {
+        Some(line) => format!("{words} (the line is: {})", line.trim()),
+        None => words.to_owned(),
     }
 }
 

@@ -52,6 +52,7 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
             "environments.list",
             "environments.show",
             "environments.apply",
+            "nginx.update",
         ],
     ),
     ("This program", &["doctor", "help", "completions", "man"]),
