@@ -71,9 +71,23 @@ pub enum TenantError {
     },
 }
 
+/// Bytes after which no more refusals are told: they travel in a header.
+const TOLD_MAX: usize = 3000;
+
 fn list(refusals: &[Refusal]) -> String {
-    let lines: Vec<String> = refusals.iter().map(Refusal::to_string).collect();
-    lines.join("\n")
+    let mut told = String::new();
+    for (index, refusal) in refusals.iter().enumerate() {
+        let line = refusal.to_string();
+        if index > 0 && told.len() + line.len() > TOLD_MAX {
+            let more = refusals.len() - index;
+            return format!("{told}\n{more} more; mend these first");
+        }
+        if index > 0 {
+            told.push('\n');
+        }
+        told.push_str(&line);
+    }
+    told
 }
 
 #[cfg(test)]
@@ -92,6 +106,21 @@ mod tests {
         assert_eq!(
             both.to_string(),
             "a.conf:3: `root`: is not allowed; take it out\na.conf: is not allowed; take it out"
+        );
+    }
+
+    #[test]
+    fn many_refusals_are_told_in_part() {
+        let refusal = Refusal {
+            file: "a".repeat(255),
+            line: 1,
+            directive: "root".to_owned(),
+            why: "is not allowed; take it out".to_owned(),
+        };
+        let told = TenantError::Refused(vec![refusal; 100]).to_string();
+        assert!(
+            told.len() < 3100 && told.ends_with(" more; mend these first"),
+            "{told}"
         );
     }
 

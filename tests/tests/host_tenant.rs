@@ -51,7 +51,7 @@ async fn updates_by_two_callers_during_deployments_are_never_refused_and_lose_no
                 let reply = place.done(&UPDATE).await.unwrap();
                 assert_eq!(reply["environment"], "shop", "{reply}");
                 calls += 1;
-                tokio::time::sleep(Duration::from_millis(500)).await;
+                tokio::time::sleep(Duration::from_millis(1500)).await;
             }
             calls
         });

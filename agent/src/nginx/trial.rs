@@ -9,6 +9,9 @@ use super::master::Master;
 use super::version::{NEEDED, Version, parse};
 use crate::docker::EngineError;
 
+/// Characters of a line that are quoted.
+const LINE_MAX: usize = 200;
+
 /// The tests, and what they found out that does not change while an image stays the same.
 #[derive(Default)]
 pub(super) struct Trials {
@@ -71,7 +74,10 @@ fn quote(words: &str, candidate: &Path) -> String {
     let text = std::fs::read_to_string(candidate.join("nginx.conf")).unwrap_or_default();
     let line = number.and_then(|number: usize| text.lines().nth(number.checked_sub(1)?));
     match line {
-        Some(line) => format!("{words} (the line is: {})", line.trim()),
+        Some(line) => {
+            let line: String = line.trim().chars().take(LINE_MAX).collect();
+            format!("{words} (the line is: {line})")
+        }
         None => words.to_owned(),
     }
 }

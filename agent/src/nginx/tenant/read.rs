@@ -24,8 +24,8 @@ pub const DIRECTIVES_MAX: usize = 5000;
 pub const LOCATIONS_MAX: usize = 200;
 /// Locations with patterns: each is tried for each request.
 pub const PATTERNS_MAX: usize = 50;
-/// Refusals that are told; the rest is counted.
-const TOLD_MAX: usize = 20;
+/// Refusals that are kept: nobody mends more at once.
+const REFUSALS_MAX: usize = 100;
 const LIMITS: Limits = Limits {
     directives: DIRECTIVES_MAX,
     depth: 3,
@@ -128,7 +128,6 @@ struct Reader<'a> {
     /// Named locations that rules lead to, and where they do.
     wanted: Vec<(String, Refusal)>,
     refusals: Vec<Refusal>,
-    untold: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -141,17 +140,14 @@ impl<'a> Reader<'a> {
             places: BTreeSet::new(),
             wanted: Vec::new(),
             refusals: Vec::new(),
-            untold: 0,
         }
     }
 
     fn refuse(&mut self, line: u32, directive: &str, why: impl Into<String>) {
-        if self.refusals.len() == TOLD_MAX {
-            self.untold += 1;
-            return;
+        if self.refusals.len() < REFUSALS_MAX {
+            let refusal = self.refusal(line, directive, why);
+            self.refusals.push(refusal);
         }
-        let refusal = self.refusal(line, directive, why);
-        self.refusals.push(refusal);
     }
 
     fn refusal(&self, line: u32, directive: &str, why: impl Into<String>) -> Refusal {
@@ -386,20 +382,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn done(mut self, directives: u32) -> Result<(Rules, u32), Vec<Refusal>> {
+    fn done(self, directives: u32) -> Result<(Rules, u32), Vec<Refusal>> {
         if self.refusals.is_empty() {
-            return Ok((self.rules, directives));
+            Ok((self.rules, directives))
+        } else {
+            Err(self.refusals)
         }
-        if self.untold > 0 {
-            let file = std::mem::take(&mut self.refusals[TOLD_MAX - 1].file);
-            self.refusals[TOLD_MAX - 1] = Refusal {
-                file,
-                line: 0,
-                directive: String::new(),
-                why: format!("{} more refusals; mend these first", self.untold + 1),
-            };
-        }
-        Err(self.refusals)
     }
 }
 

@@ -10,6 +10,8 @@ use crate::nginx::tenant::text::{Text, definition};
 const KEY_MAX: usize = 256;
 /// Entries of one map, for the same reason.
 const ENTRIES_MAX: usize = 2000;
+/// Keys of one map that are patterns: each is tried until one matches.
+const PATTERNS_MAX: usize = 100;
 
 pub fn read(given: &Given<'_>, block: &[Node]) -> Result<Map, String> {
     let [source, variable] = given.words else {
@@ -61,6 +63,15 @@ pub fn read(given: &Given<'_>, block: &[Node]) -> Result<Map, String> {
                 ));
             }
         }
+    }
+    let patterns = map
+        .entries
+        .iter()
+        .filter(|entry| matches!(entry.key, Key::Pattern(..)));
+    if patterns.count() > PATTERNS_MAX {
+        return Err(format!(
+            "has more than {PATTERNS_MAX} patterns; write fewer"
+        ));
     }
     Ok(map)
 }
