@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use stratus_core::fake::{FakeMachine, MemoryStore};
-use stratus_core::route::RouteTable;
+use stratus_core::route::{Closed, RouteTable};
 use stratus_core::{Environment, Router as _};
 use stratus_server::clock::SystemClock;
 use stratus_server::engine::act::Machine;
@@ -326,6 +326,32 @@ async fn a_location_that_answers_or_protects_does_so_for_scripts_too() -> Result
             .status,
         403
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_site_that_is_closed_runs_no_script_of_a_tenants_locations_either() -> Result<()> {
+    let shop = Shop::open().await?;
+    let scripts = ["/a/x.php", "/b/x.php", "/only.php"];
+    for path in scripts {
+        shop.bench.file(1, &format!("pub{path}"), "<?php")?;
+    }
+    shop.update(
+        "error_page 502 503 /own.html; rewrite ^/never$ /x break; location ^~ /a/ { expires 1h; } \
+         location ~ ^/b/ { error_page 503 =200 /index.php; } location = /only.php { error_page 503 =200 /index.php; }",
+    )
+    .await?;
+    for (closed, status) in [(true, 503), (false, 200)] {
+        let router = &shop.bench.router;
+        router
+            .set_closed(&Bench::shop(), Closed::Maintenance, closed)
+            .await?;
+        for path in scripts.into_iter().chain(["/", "/index.php"]) {
+            let reply = shop.get(path).await;
+            assert_eq!(reply.status, status, "{path}: {reply:?}");
+            assert_eq!(reply.headers.contains_key("retry-after"), closed, "{path}");
+        }
+    }
     Ok(())
 }
 

@@ -73,6 +73,7 @@ pub fn read(site: &Site) -> Result<TenantRules, TenantError> {
     let passwords = |path: &str| password_file(&tree, &site.code, path);
     let desk = Desk {
         places: &places,
+        health: site.health.as_deref(),
         upload_limit: site.upload_limit,
         passwords: &passwords,
     };

@@ -140,7 +140,7 @@ fn unavailable() -> Vec<Directive> {
 
 /// A file of a page: opened, and not looked for first, so that a flip cannot come in between.
 fn asset(tenant: &Tenant<'_>) -> Result<Vec<Directive>, Unprintable> {
-    let mut block = tenant.error_pages()?;
+    let mut block = tenant.failures()?;
     block.push(previous_instead());
     block.push(Directive::words("log_not_found", &["off"]));
     Ok(block)

@@ -5,7 +5,7 @@
 //! location /                   into the site's own
 //! location /media              into the shared folder's own; locations below it, and patterns too, inside that
 //! location ^~, ~, ~*           with scripts, source and hidden files treated inside as they are outside
-//! location = /x.php            runs the script
+//! location = /x.php            runs the script, behind the gate that closes a site
 //! location below `deny`        left out
 //! location @name               @tenant_name, ends with 404
 //! ```
@@ -15,7 +15,7 @@
 
 use stratus_core::route::Site;
 
-use super::parts;
+use super::{closed, parts};
 use crate::layout::Layout;
 use crate::nginx::config::{Arg, Directive, Unprintable};
 use crate::nginx::guard;
@@ -73,11 +73,11 @@ impl Tenant<'_> {
                 Place::Pattern(..) => {}
                 Place::Exact(path) | Place::Prefix(path) | Place::First(path)
                     if path == "/" && !matches!(place, Place::Exact(_))
+                        || self.site.health.as_ref() == Some(path)
                         || self.places.is_shared(path)
                         || self.places.is_denied(path) => {}
                 Place::Exact(path) if guard::is_php(path) => {
-                    let mut block = self.directives(rules)?;
-                    block.extend(parts::script(self.site, self.places)?);
+                    let block = self.script(rules)?;
                     all.push(location(Some("="), Arg::text(path)?, block));
                 }
                 Place::Exact(path) if guard::is_source(path) => {}
@@ -158,16 +158,21 @@ impl Tenant<'_> {
     }
 
     /// The pages for failures that he gave the whole site, less that for what is missing: `previous` comes first there.
-    pub(super) fn error_pages(&self) -> Printed<Vec<Directive>> {
+    pub(super) fn failures(&self) -> Printed<Vec<Directive>> {
+        self.error_pages(&self.rules.server, 404)
+    }
+
+    /// The pages for failures of `rules`, less those for `but`.
+    fn error_pages(&self, rules: &[Rule], but: u16) -> Printed<Vec<Directive>> {
         let mut pages = Vec::new();
-        for rule in &self.rules.server {
+        for rule in rules {
             if let Rule::ErrorPage {
                 codes,
                 becomes,
                 target,
             } = rule
             {
-                let codes: Vec<u16> = codes.iter().copied().filter(|code| *code != 404).collect();
+                let codes: Vec<u16> = codes.iter().copied().filter(|code| *code != but).collect();
                 if !codes.is_empty() {
                     pages.push(self.error_page(&codes, *becomes, target)?);
                 }
@@ -214,7 +219,7 @@ impl Tenant<'_> {
         let handles =
             |rule: &Rule| matches!(rule, Rule::ErrorPage { codes, .. } if codes.contains(&404));
         if !has(rules, "error_page") {
-            block.extend(self.error_pages()?);
+            block.extend(self.failures()?);
         }
         if !rules.iter().any(handles) {
             block.push(parts::previous_instead());
@@ -222,15 +227,28 @@ impl Tenant<'_> {
         Ok(block)
     }
 
+    /// Runs a script by `rules`, where the site is not closed. The gate's page comes first: of two for one status nginx
+    /// takes the first.
+    pub(super) fn script(&self, rules: &[Rule]) -> Printed<Vec<Directive>> {
+        let mut block = closed::gate().to_vec();
+        block.extend(self.directives(rules)?);
+        if !has(rules, "error_page") {
+            block.extend(self.error_pages(&self.rules.server, 503)?);
+        }
+        block.extend(parts::script(self.site, self.places)?);
+        Ok(block)
+    }
+
     /// Scripts and source inside a location that is found before the site's own patterns.
     fn scripts(&self, rules: &[Rule]) -> Printed<[Directive; 2]> {
-        let repeated = rules
-            .iter()
-            .filter(|rule| !rule.is_inherited() && rule.name() != "try_files");
-        let mut block = repeated
-            .map(|rule| self.directive(rule))
-            .collect::<Printed<Vec<_>>>()?;
-        block.extend(parts::script(self.site, self.places)?);
+        let mut repeated = rules.to_vec();
+        // What nginx hands down needs no repetition; but the gate's page hides all others of outside.
+        repeated.retain(|rule| match rule {
+            Rule::TryFiles { .. } => false,
+            Rule::ErrorPage { .. } => true,
+            rule => !rule.is_inherited(),
+        });
+        let block = self.script(&repeated)?;
         Ok([parts::scripts(block), parts::source()])
     }
 

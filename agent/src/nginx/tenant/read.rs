@@ -57,6 +57,8 @@ pub struct Source {
 pub struct Desk<'a> {
     /// Where things of the site are.
     pub places: &'a Places,
+    /// The path of the readiness check, which the site answers itself.
+    pub health: Option<&'a str>,
     /// Largest request body of the site, in bytes.
     pub upload_limit: u64,
     /// Reads a password file, by its path as the tenant writes it.

@@ -48,6 +48,8 @@ pub(super) fn site(code: &Path) -> Site {
         shared: vec!["pub/media".into()],
         deny: vec!["setup".into()],
         upload_limit: 64 << 20,
+        maintenance: stratus_core::environment::Maintenance::default(),
+        health: None,
     }
 }
 

@@ -36,6 +36,9 @@ pub fn place(given: &Given<'_>) -> Result<Place, String> {
         Place::First(path) if path == "/" => {
             Err("would switch off every pattern of the site; write `location /`".to_owned())
         }
+        Place::Exact(path) if given.desk.health == Some(path) => {
+            Err("the site answers its readiness check itself; take it out".to_owned())
+        }
         Place::Exact(path) if guard::is_source(path) && !is_script(path, given) => {
             Err("the source of PHP is never handed out; take it out".to_owned())
         }

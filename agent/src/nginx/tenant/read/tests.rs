@@ -19,6 +19,7 @@ fn both(http: &str, server: &str) -> Result<Rules, String> {
     let places = Places::of(&site).unwrap();
     let desk = Desk {
         places: &places,
+        health: Some("/health.php"),
         upload_limit: site.upload_limit,
         passwords: &|_| Ok("anna:{SHA}x\n".to_owned()),
     };
@@ -204,6 +205,7 @@ fn no_path_leads_out_or_past_what_is_refused_to_visitors() {
         "location = /x.phtml { }",
         "location = /X.PHP { }",
         "location = /media/x.php { }",
+        "location = /health.php { }",
         "location a { }",
         "location //a { }",
         "location /%2e/ { }",
