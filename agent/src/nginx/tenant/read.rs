@@ -378,7 +378,6 @@ impl<'a> Reader<'a> {
             let there =
                 |location: &Location| matches!(&location.place, Place::Named(n) if *n == name);
             if !self.rules.locations.iter().any(there) {
-                self.file = "";
                 self.refusals.push(refusal);
             }
         }
