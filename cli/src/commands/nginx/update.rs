@@ -46,7 +46,9 @@ fn line(reply: &UpdateNginxReply) -> String {
     };
     let done = match (reply.changed, reply.reloaded) {
         (false, _) => "nothing changed",
+        (true, true) if reply.files.is_empty() => "nginx serves without any now",
         (true, true) => "nginx serves by them now",
+        (true, false) if reply.files.is_empty() => "those of before are forgotten",
         (true, false) => "nginx serves by them from the first switch on",
     };
     format!("{name}: {found}, {done}")
