@@ -1,11 +1,12 @@
 //! Generates the gRPC code with protox: no system protoc is needed.
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "stratus/v1/types.proto",
     "stratus/v1/operations.proto",
     "stratus/v1/environments.proto",
     "stratus/v1/releases.proto",
     "stratus/v1/doctor.proto",
+    "stratus/v1/nginx.proto",
 ];
 
 /// Enum fields that JSON shows by name, in lower case.

@@ -10,6 +10,7 @@
 //! <data>/env/shop/live, previous                -> generations/42, generations/41
 //! <data>/env/shop/maintenance                   while it is there, visitors get 503; so with overdue
 //! <data>/nginx/nginx.conf                       what nginx reads
+//! <data>/nginx/passwords/                       what tenants' rules ask visitors for, named after its content
 //! <data>/nginx/run/                             private sockets: control.sock, access.sock
 //! ```
 
@@ -119,6 +120,11 @@ impl Layout {
     /// What nginx reads.
     pub fn nginx_configuration(&self) -> PathBuf {
         self.nginx().join("nginx.conf")
+    }
+
+    /// The folder of the password files that tenants' rules name.
+    pub fn nginx_passwords(&self) -> PathBuf {
+        self.nginx().join("passwords")
     }
 
     /// The folder of the private sockets between nginx and the server.

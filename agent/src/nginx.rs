@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! RouteTable ──render──► text ──test──► rename ──SIGHUP──► confirmed by /.stratus/revision, or the old text is back
+//! a tenant's files ──read──► rules, stored with the table and rendered with it
 //! Links ──flip──► live, previous: the next request goes elsewhere, nothing is reloaded
 //! ```
 
@@ -15,8 +16,11 @@ mod confirm;
 pub mod control;
 mod disk;
 pub mod flip;
+mod guard;
 pub mod master;
+mod place;
 pub mod render;
+pub mod tenant;
 mod trial;
 pub mod version;
 mod visit;

@@ -1,4 +1,4 @@
-//! Connections to the server: one unix socket, four services, and a limit for every answer.
+//! Connections to the server: one unix socket, five services, and a limit for every answer.
 
 use std::error::Error;
 use std::io;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use stratus_proto::v1::doctor_client::DoctorClient;
 use stratus_proto::v1::environments_client::EnvironmentsClient;
+use stratus_proto::v1::nginx_client::NginxClient;
 use stratus_proto::v1::operations_client::OperationsClient;
 use stratus_proto::v1::releases_client::ReleasesClient;
 use tokio::net::UnixStream;
@@ -70,6 +71,11 @@ impl Client {
     /// Releases.
     pub fn releases(&self) -> ReleasesClient<Channel> {
         ReleasesClient::new(self.0.clone()).max_decoding_message_size(ANSWER_BYTES)
+    }
+
+    /// nginx.
+    pub fn nginx(&self) -> NginxClient<Channel> {
+        NginxClient::new(self.0.clone())
     }
 
     /// The doctor.

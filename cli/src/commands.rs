@@ -10,6 +10,7 @@ pub mod environments;
 pub mod help;
 pub mod maintenance;
 pub mod man;
+pub mod nginx;
 pub mod operations;
 pub mod php;
 pub mod releases;
@@ -79,6 +80,8 @@ pub enum Command {
     EnvironmentsShow(environments::show::Show),
     #[command(name = "environments.apply")]
     EnvironmentsApply(environments::apply::Apply),
+    #[command(name = "nginx.update")]
+    NginxUpdate(nginx::update::Update),
     #[command(name = "doctor")]
     Doctor(doctor::Doctor),
     #[command(name = "help")]
@@ -140,6 +143,7 @@ pub async fn run(command: Command, session: &mut Session<'_>) -> Result<Ended, C
         Command::EnvironmentsList(list) => list.run(session).await,
         Command::EnvironmentsShow(show) => show.run(session).await,
         Command::EnvironmentsApply(apply) => apply.run(session).await,
+        Command::NginxUpdate(update) => update.run(session).await,
         Command::Doctor(doctor) => doctor.run(session).await,
         Command::Help(help) => help.run(session),
         Command::Completions(completions) => {

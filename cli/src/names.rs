@@ -1,7 +1,7 @@
 //! The names of commands: those that are not built yet, and the nearest one to a misspelt name.
 
 /// Commands of the STRATUS contract that this version does not have.
-pub const NOT_BUILT: [&str; 18] = [
+pub const NOT_BUILT: [&str; 17] = [
     "autoscaling.disable",
     "autoscaling.enable",
     "autoscaling.set",
@@ -18,7 +18,6 @@ pub const NOT_BUILT: [&str; 18] = [
     "crons.stop",
     "events",
     "logs",
-    "nginx.update",
     "top",
 ];
 

@@ -19,6 +19,7 @@ pub mod runtime;
 pub mod snapshots;
 pub mod state;
 pub mod store;
+pub mod tenant;
 pub mod traffic;
 
 pub use environment::Environment;

@@ -1,10 +1,12 @@
 //! What nginx should serve, as a value, and the order in which a change of it must be made.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::environment::{Environment, Maintenance};
+use crate::tenant::TenantRules;
 use crate::{EnvironmentName, Generation};
 
 /// One environment as nginx serves it. Which generation is live is not in it: that is the `live` symlink's business.
@@ -78,6 +80,9 @@ pub enum Closed {
 pub struct RouteTable {
     /// The sites.
     pub sites: Vec<Site>,
+    /// What the owners of the working trees add to their sites, as it was last accepted. Absent where it is nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tenants: BTreeMap<EnvironmentName, TenantRules>,
 }
 
 impl RouteTable {
@@ -91,6 +96,20 @@ impl RouteTable {
             Some(place) => *place = site,
             None => self.sites.push(site),
         }
+    }
+
+    /// Puts `rules` in the place of those of `environment`.
+    pub fn put_rules(&mut self, environment: &EnvironmentName, rules: TenantRules) {
+        if rules.files.is_empty() {
+            self.tenants.remove(environment);
+        } else {
+            self.tenants.insert(environment.clone(), rules);
+        }
+    }
+
+    /// The rules of `environment`; empty ones where there are none.
+    pub fn rules(&self, environment: &EnvironmentName) -> TenantRules {
+        self.tenants.get(environment).cloned().unwrap_or_default()
     }
 
     /// The site of `environment`.

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 
 use crate::fault::{Fault, Faulty};
-use crate::route::{Closed, Links, RouteTable};
+use crate::route::{Closed, Links, RouteTable, Site};
+use crate::tenant::{TenantError, TenantRules};
 use crate::{EnvironmentName, Generation};
 
 /// Makes nginx serve a route table and points environments at generations.
@@ -14,6 +15,16 @@ pub trait Router: Send + Sync {
     /// Makes nginx serve `table`: nothing happens if it already does; otherwise the text is rendered, tested, put in
     /// place, loaded and confirmed, or the old text is put back and the error says why.
     async fn load(&self, table: &RouteTable) -> Result<Loaded, RouterError>;
+
+    /// Tests `table` without serving it.
+    async fn test(&self, table: &RouteTable) -> Result<(), RouterError>;
+
+    /// Reads what the owner of `site`'s working tree adds to it, and checks it against what is allowed. Changes nothing;
+    /// the empty rules where he adds nothing.
+    ///
+    /// # Errors
+    /// Everything that is not allowed, by file, line and directive.
+    async fn read_rules(&self, site: &Site) -> Result<TenantRules, TenantError>;
 
     /// Waits until no worker of an older configuration is left, bounded.
     async fn settle(&self) -> Result<(), RouterError>;

@@ -16,8 +16,7 @@ pub mod failpoint;
 pub mod feed;
 pub mod journal;
 pub mod restore;
-
-mod route;
+pub mod route;
 
 use std::collections::HashMap;
 use std::collections::hash_map;

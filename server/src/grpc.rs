@@ -3,6 +3,7 @@
 mod convert;
 mod doctor;
 mod environments;
+mod nginx;
 mod operations;
 mod releases;
 pub(crate) mod status;
@@ -17,6 +18,7 @@ use stratus_core::store::StoreError;
 use stratus_core::{Environment, OperationId};
 use stratus_proto::v1::doctor_server::DoctorServer;
 use stratus_proto::v1::environments_server::EnvironmentsServer;
+use stratus_proto::v1::nginx_server::NginxServer;
 use stratus_proto::v1::operations_server::OperationsServer;
 use stratus_proto::v1::releases_server::ReleasesServer;
 use tokio::net::UnixListener;
@@ -58,6 +60,7 @@ pub async fn serve(
         .add_service(OperationsServer::new(api.clone()).max_decoding_message_size(MESSAGE_MAX))
         .add_service(EnvironmentsServer::new(api.clone()).max_decoding_message_size(MESSAGE_MAX))
         .add_service(ReleasesServer::new(api.clone()).max_decoding_message_size(MESSAGE_MAX))
+        .add_service(NginxServer::new(api.clone()).max_decoding_message_size(MESSAGE_MAX))
         .add_service(DoctorServer::new(api).max_decoding_message_size(MESSAGE_MAX))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async move {
             stop.cancelled().await;

@@ -150,6 +150,7 @@ impl Bench {
     pub fn table(&self, members: u16) -> RouteTable {
         RouteTable {
             sites: vec![self.site(members)],
+            ..RouteTable::default()
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::stream;
 use stratus_proto::v1::doctor_server::DoctorServer;
 use stratus_proto::v1::environments_server::EnvironmentsServer;
+use stratus_proto::v1::nginx_server::NginxServer;
 use stratus_proto::v1::operations_server::OperationsServer;
 use stratus_proto::v1::releases_server::ReleasesServer;
 use stratus_proto::v1::{self, Operation, SubmitReply, WatchReply};
@@ -53,6 +54,8 @@ pub struct Script {
     pub releases: Option<v1::ListReleasesReply>,
     /// The answer to pin and unpin.
     pub release: Option<Result<v1::Release, Status>>,
+    /// The answer to the update of nginx's files.
+    pub nginx: Option<Result<v1::UpdateNginxReply, Status>>,
     /// The answer to the doctor's check.
     pub findings: Option<v1::CheckReply>,
 }
@@ -225,6 +228,7 @@ async fn serve(listener: UnixListener, play: Play) {
         .add_service(OperationsServer::new(play.clone()))
         .add_service(EnvironmentsServer::new(play.clone()))
         .add_service(ReleasesServer::new(play.clone()))
+        .add_service(NginxServer::new(play.clone()))
         .add_service(DoctorServer::new(play))
         .serve_with_incoming(connections);
     // Ends only with its runtime.

@@ -5,6 +5,7 @@ use stratus_proto::v1::{
     ApplyReply, Change, CheckReply, DatabaseReply, EnvironmentStatus, EnvironmentSummary, Finding,
     Health, Kind, ListEnvironmentsReply, ListOperationsReply, ListReleasesReply, Outcome,
     PoolStatus, Release, SetMaintenanceReply, ShowEnvironmentReply, StatusReply, StepReport,
+    UpdateNginxReply,
 };
 use stratus_tests::program::run;
 use stratus_tests::scripted::story::{self, BEGAN_MS};
@@ -414,4 +415,61 @@ fn database_config_prints_what_scripts_read_or_one_field() {
         });
         assert_snapshot!(name, run(&server.socket(), command));
     }
+}
+
+fn updated(files: &[&str], directives: u32, changed: bool, reloaded: bool) -> UpdateNginxReply {
+    UpdateNginxReply {
+        environment: "shop".into(),
+        files: files.iter().map(ToString::to_string).collect(),
+        directives,
+        changed,
+        reloaded,
+    }
+}
+
+#[test]
+fn nginx_update_says_what_it_found_and_whether_it_is_served() {
+    let files = [".nginx/http_level/a.conf", ".nginx/server_level/b.conf"];
+    let replies = [
+        updated(&files, 12, true, true),
+        updated(&files, 12, false, false),
+        updated(&files[..1], 1, true, false),
+        updated(&[], 0, true, true),
+    ];
+    let mut said = Vec::new();
+    for reply in replies {
+        let server = Scripted::start(Script {
+            nginx: Some(Ok(reply)),
+            ..Script::default()
+        });
+        let transcript = run(&server.socket(), "nginx.update");
+        assert!(
+            transcript.is_clean() && transcript.code == Some(0),
+            "{transcript}"
+        );
+        said.push(transcript.to_string());
+        let json = run(&server.socket(), "nginx.update --json");
+        said.push(json.to_string());
+    }
+    assert_snapshot!("nginx_update", said.join("\n"));
+}
+
+#[test]
+fn a_refused_nginx_file_is_told_by_file_line_and_directive_on_one_line_of_stdout() {
+    let refused = Status::failed_precondition(
+        "the nginx files are refused, the ones accepted last stay in force: .nginx/server_level/a.conf:3: `root`: is not \
+         allowed: the live release and the shared folders are served; put files there\n.nginx/server_level/a.conf:9: \
+         `include`: is not allowed: every `.conf` file of the folder is read; put the other file there",
+    );
+    let server = Scripted::start(Script {
+        nginx: Some(Err(refused)),
+        ..Script::default()
+    });
+    let transcript = run(&server.socket(), "nginx.update");
+    assert!(transcript.says_failed() && transcript.code == Some(1));
+    assert_snapshot!("nginx_update_refused", transcript);
+    assert_snapshot!(
+        "nginx_update_refused_json",
+        run(&server.socket(), "nginx.update --json")
+    );
 }

@@ -153,7 +153,10 @@ async fn maintenance_closes_the_site_at_once_and_disturbs_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn options_of_php_are_applied_by_a_new_pool_and_dropped_when_it_does_not_come_up() {
     let mut stage = Running::make("options", 1, "").unwrap();
-    stage.place.reconfigure("within: 60s", "within: 5s").unwrap();
+    stage
+        .place
+        .reconfigure("within: 60s", "within: 5s")
+        .unwrap();
     stage.go_live(&[]).await.unwrap();
     stage
         .shop

@@ -15,8 +15,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use stratus_core::fault::chain;
-use stratus_core::route::{Closed, Links, RouteTable};
+use stratus_core::route::{Closed, Links, RouteTable, Site};
 use stratus_core::router::{Loaded, Router, RouterError, Visit};
+use stratus_core::tenant::{TenantError, TenantRules};
 use stratus_core::{EnvironmentName, Generation};
 use tokio::sync::Mutex;
 
@@ -26,7 +27,8 @@ use super::control::Control;
 use super::disk::Disk;
 use super::flip;
 use super::master::{Container, Master, State};
-use super::render::{RenderError, Settings, render, revision};
+use super::render::{RenderError, Settings, passwords, render, revision};
+use super::tenant;
 use super::trial::{Trial, Trials};
 use super::visit::visit;
 use crate::docker::Engine;
@@ -104,12 +106,8 @@ impl NginxRouter {
         if number > 0 && on_disk == Some(self.render(table, number)?) {
             return Ok(());
         }
-        self.disk
-            .write_candidate(&self.render(table, number + 1)?)?;
-        let image = match state {
-            State::Missing => &self.settings.image,
-            State::Stopped { image } | State::Running { image } => image,
-        };
+        self.write_candidate(table, number + 1)?;
+        let image = self.image(state);
         let candidate = self.disk.candidate();
         match trials.run(self.master.as_ref(), image, &candidate).await {
             Err(Trial::NoImage) => {
@@ -152,7 +150,7 @@ impl NginxRouter {
             });
         }
         let next = number.unwrap_or(0).max(served) + 1;
-        self.disk.write_candidate(&self.render(table, next)?)?;
+        self.write_candidate(table, next)?;
         let candidate = self.disk.candidate();
         trials.run(self.master.as_ref(), image, &candidate).await?;
         self.disk.commit()?;
@@ -232,11 +230,23 @@ impl NginxRouter {
     }
 
     fn render(&self, table: &RouteTable, revision: u64) -> Result<String, RouterError> {
-        render(table, revision, &self.settings, &self.layout).map_err(|error: RenderError| {
-            RouterError::Refused {
-                detail: error.to_string(),
-            }
-        })
+        render(table, revision, &self.settings, &self.layout).map_err(not_rendered)
+    }
+
+    /// Writes a text that is not in place yet, and the files that it names.
+    fn write_candidate(&self, table: &RouteTable, revision: u64) -> Result<(), RouterError> {
+        let text = self.render(table, revision)?;
+        self.disk
+            .write_passwords(&passwords(table).map_err(not_rendered)?)?;
+        self.disk.write_candidate(&text)
+    }
+
+    /// The image that a text is tested with.
+    fn image<'a>(&'a self, state: &'a State) -> &'a str {
+        match state {
+            State::Missing => &self.settings.image,
+            State::Stopped { image } | State::Running { image } => image,
+        }
     }
 
     fn confirming(&self) -> Confirm<'_> {
@@ -296,6 +306,27 @@ impl Router for NginxRouter {
         }
     }
 
+    async fn test(&self, table: &RouteTable) -> Result<(), RouterError> {
+        let mut trials = self.turn.lock().await;
+        self.disk.folders()?;
+        let state = self.master.state().await?;
+        self.write_candidate(table, 0)?;
+        let candidate = self.disk.candidate();
+        let tested = trials.run(self.master.as_ref(), self.image(&state), &candidate);
+        Ok(tested.await?)
+    }
+
+    async fn read_rules(&self, site: &Site) -> Result<TenantRules, TenantError> {
+        let site = site.clone();
+        let reading = tokio::task::spawn_blocking(move || tenant::read(&site));
+        reading.await.unwrap_or_else(|ended| {
+            Err(TenantError::Unreadable {
+                detail: "reading a tenant's files ended early".to_owned(),
+                source: io::Error::other(ended),
+            })
+        })
+    }
+
     async fn settle(&self) -> Result<(), RouterError> {
         if matches!(
             self.master.state().await?,
@@ -352,6 +383,13 @@ impl Router for NginxRouter {
         self.confirming()
             .pool(environment, generation, members)
             .await
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape map_err asks for")]
+fn not_rendered(error: RenderError) -> RouterError {
+    RouterError::Refused {
+        detail: error.to_string(),
     }
 }
 

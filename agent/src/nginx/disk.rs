@@ -1,5 +1,6 @@
 //! nginx's file and folders on disk: written whole or not at all, and what a killed nginx left behind.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{
@@ -13,6 +14,9 @@ use stratus_core::router::RouterError;
 
 use super::flip::sync_folder;
 use crate::layout::Layout;
+
+/// Password files kept that no text names any more.
+const OLD_PASSWORDS_MAX: usize = 50;
 
 /// nginx's folder.
 #[derive(Debug, Clone)]
@@ -38,6 +42,7 @@ impl Disk {
             (&self.candidate(), 0o755, None),
             // A throw-away container's /run takes over this mode, and nobody else can look in here.
             (&trial, 0o1777, None),
+            (&self.layout.nginx_passwords(), 0o750, Some((None, gid))),
             // Whoever may open the sockets in it may ask nginx private questions and forge records.
             (&run, 0o750, Some((Some(uid), gid))),
         ] {
@@ -69,18 +74,34 @@ impl Disk {
     /// Writes a text that is not in place yet; durable when it returns.
     pub(super) fn write_candidate(&self, text: &str) -> Result<(), RouterError> {
         let file = self.candidate().join("nginx.conf");
-        let write = || {
-            let mut options = OpenOptions::new();
-            let mut out: File = options
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o644)
-                .open(&file)?;
-            out.write_all(text.as_bytes())?;
-            out.sync_all()
-        };
-        write().map_err(|e| failed(format!("write {}", file.display()), e))
+        write(&file, text, 0o644).map_err(|e| failed(format!("write {}", file.display()), e))
+    }
+
+    /// Writes the password files that a text names. A file is named after its content, so one that is there is right.
+    /// The newest of those that it does not name stay, for a worker of an older text may still look into one.
+    pub(super) fn write_passwords(
+        &self,
+        files: &BTreeMap<String, String>,
+    ) -> Result<(), RouterError> {
+        let folder = self.layout.nginx_passwords();
+        for (name, text) in files {
+            let (file, fresh) = (folder.join(name), folder.join("new"));
+            let write = || {
+                if file.exists() {
+                    return Ok(());
+                }
+                write(&fresh, text, 0o640)?;
+                give(&fresh, None, self.user.gid)?;
+                fs::rename(&fresh, &file)
+            };
+            write().map_err(|e| failed(format!("write {}", file.display()), e))?;
+        }
+        if files.is_empty() {
+            return Ok(());
+        }
+        prune(&folder, files)
+            .and_then(|()| sync_folder(&folder))
+            .map_err(|e| failed(format!("tidy {}", folder.display()), e))
     }
 
     /// Puts the candidate in place; durable when it returns.
@@ -107,6 +128,40 @@ impl Disk {
     }
 }
 
+/// Removes the oldest files of `folder` that are not named in `named`.
+fn prune(folder: &Path, named: &BTreeMap<String, String>) -> io::Result<()> {
+    let mut others = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_named = entry
+            .file_name()
+            .to_str()
+            .is_some_and(|n| named.contains_key(n));
+        if !is_named {
+            others.push((entry.metadata()?.modified()?, entry.path()));
+        }
+    }
+    others.sort();
+    others.reverse();
+    for (_, old) in others.iter().skip(OLD_PASSWORDS_MAX) {
+        fs::remove_file(old)?;
+    }
+    Ok(())
+}
+
+/// Writes a whole file; durable when it returns.
+fn write(file: &Path, text: &str, mode: u32) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut out: File = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(file)?;
+    out.write_all(text.as_bytes())?;
+    out.sync_all()
+}
+
 /// Makes a folder, or gives one that is there the mode it should have.
 fn make(folder: &Path, mode: u32) -> io::Result<()> {
     DirBuilder::new()
@@ -129,4 +184,33 @@ fn give(folder: &Path, uid: Option<u32>, gid: u32) -> io::Result<()> {
 
 fn failed(detail: String, source: io::Error) -> RouterError {
     RouterError::Io { detail, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn password_files_that_no_text_names_do_not_pile_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let (uid, gid) = (
+            rustix::process::geteuid().as_raw(),
+            rustix::process::getegid().as_raw(),
+        );
+        let layout = Layout::new(folder.path(), "5f3a9c".parse().unwrap());
+        let disk = Disk::new(layout.clone(), User { uid, gid });
+        disk.folders().unwrap();
+        let first = BTreeMap::from([("first".to_owned(), "anna:x".to_owned())]);
+        disk.write_passwords(&first).unwrap();
+        for number in 0..2 * OLD_PASSWORDS_MAX {
+            let mut named = first.clone();
+            named.insert(format!("file{number}"), number.to_string());
+            disk.write_passwords(&named).unwrap();
+        }
+        let kept = fs::read_dir(layout.nginx_passwords()).unwrap().count();
+        assert_eq!(kept, OLD_PASSWORDS_MAX + 2);
+        let first = layout.nginx_passwords().join("first");
+        assert_eq!(fs::read_to_string(&first).unwrap(), "anna:x");
+        assert_eq!(fs::metadata(&first).unwrap().mode() & 0o777, 0o640);
+    }
 }

@@ -1,16 +1,17 @@
 //! The whole text that nginx reads, from the whole state: one file, no include.
 //!
 //! Every line that answers a failure seen in practice says which. The sites are in `render/site.rs`, the private
-//! server is in `render/control.rs`.
+//! server is in `render/control.rs`, a tenant's own rules in `render/tenant.rs`.
 
 mod closed;
 mod control;
 mod fastcgi;
 mod mime;
-mod place;
+mod parts;
 mod site;
+mod tenant;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use stratus_core::environment::User;
 use stratus_core::route::{RouteTable, Site};
 
 use super::config::{Arg, Directive, Unprintable, print};
+use super::tenant::{self as tenant_files, Rules};
 use crate::layout::Layout;
 
 /// First line of every file that we write.
@@ -111,7 +113,7 @@ pub fn render(
                 Rank::Further
             },
         );
-        http.push(site::server(site, listens, layout)?);
+        http.extend(site::server(site, &rules(table, site)?, listens, layout)?);
     }
     if table.sites.is_empty() {
         http.push(site::nothing(listens(settings, Rank::First)));
@@ -123,6 +125,26 @@ pub fn render(
     Ok(format!(
         "{BANNER}\n{REVISION}{revision}\n{DIGEST}{digest}\n\n{body}"
     ))
+}
+
+/// The rules of a site's tenant.
+fn rules(table: &RouteTable, site: &Site) -> Result<Rules, RenderError> {
+    let Some(accepted) = table.tenants.get(&site.environment) else {
+        return Ok(Rules::default());
+    };
+    tenant_files::stored(accepted).map_err(|detail| RenderError::Site {
+        environment: site.environment.to_string(),
+        detail,
+    })
+}
+
+/// The password files that the text for `table` names: name and content.
+pub(super) fn passwords(table: &RouteTable) -> Result<BTreeMap<String, String>, RenderError> {
+    let mut all = BTreeMap::new();
+    for site in &table.sites {
+        all.extend(rules(table, site)?.passwords);
+    }
+    Ok(all)
 }
 
 /// The revision that a text of ours carries; `None` for a text that is not ours.
@@ -332,4 +354,4 @@ fn listens(settings: &Settings, rank: Rank) -> Vec<Directive> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

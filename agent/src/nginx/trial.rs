@@ -9,6 +9,9 @@ use super::master::Master;
 use super::version::{NEEDED, Version, parse};
 use crate::docker::EngineError;
 
+/// Characters of a line that are quoted.
+const LINE_MAX: usize = 200;
+
 /// The tests, and what they found out that does not change while an image stays the same.
 #[derive(Default)]
 pub(super) struct Trials {
@@ -44,7 +47,7 @@ impl Trials {
         if tested.exit == 0 {
             return Ok(());
         }
-        refused(tested.output.trim().to_owned())
+        refused(quote(tested.output.trim(), candidate))
     }
 
     async fn version(&mut self, master: &dyn Master, image: &str) -> Result<Version, Trial> {
@@ -60,6 +63,22 @@ impl Trials {
         };
         self.versions.insert(image.to_owned(), version);
         Ok(version)
+    }
+}
+
+/// nginx's words, and the line of the candidate that they speak of: nobody else can look into it.
+fn quote(words: &str, candidate: &Path) -> String {
+    let number = words
+        .lines()
+        .find_map(|line| line.rsplit_once("nginx.conf:")?.1.trim().parse().ok());
+    let text = std::fs::read_to_string(candidate.join("nginx.conf")).unwrap_or_default();
+    let line = number.and_then(|number: usize| text.lines().nth(number.checked_sub(1)?));
+    match line {
+        Some(line) => {
+            let line: String = line.trim().chars().take(LINE_MAX).collect();
+            format!("{words} (the line is: {line})")
+        }
+        None => words.to_owned(),
     }
 }
 

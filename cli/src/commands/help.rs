@@ -55,6 +55,7 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
             "environments.list",
             "environments.show",
             "environments.apply",
+            "nginx.update",
         ],
     ),
     ("This program", &["doctor", "help", "completions", "man"]),

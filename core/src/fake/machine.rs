@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use crate::environment::Environment;
 use crate::fake::world::World;
 use crate::release::{Counts, OnDisk, Snapshot};
-use crate::route::{Closed, Links, RouteTable};
+use crate::route::{Closed, Links, RouteTable, Site};
 use crate::router::{Loaded, RouterError, Visit};
 use crate::snapshots::{Forecast, SnapshotError, Take};
+use crate::tenant::{TenantError, TenantRules};
 use crate::{EnvironmentName, Generation, OperationId, PoolId, ReleaseId, Router, Snapshots};
 
 /// Engine, router, file tree and access log in memory. Clones share one world.
@@ -28,6 +29,8 @@ pub(super) struct State {
     pub calls: Vec<String>,
     /// What the working tree holds: the release that a snapshot makes of it.
     pub tree: u64,
+    /// What its owner adds to the site.
+    pub rules: TenantRules,
 }
 
 impl FakeMachine {
@@ -49,6 +52,11 @@ impl FakeMachine {
     /// Changes the working tree, so that the next snapshot is another release.
     pub fn edit(&self) {
         self.state().tree += 1;
+    }
+
+    /// Changes what the working tree's owner adds to the site.
+    pub fn write_rules(&self, rules: TenantRules) {
+        self.state().rules = rules;
     }
 
     /// Changes the world by hand, as a clumsy person would.
@@ -204,6 +212,15 @@ impl Router for FakeMachine {
                 reloaded,
             }
         }))
+    }
+
+    async fn test(&self, _: &RouteTable) -> Result<(), RouterError> {
+        self.change("test", |_| ());
+        Ok(())
+    }
+
+    async fn read_rules(&self, _: &Site) -> Result<TenantRules, TenantError> {
+        Ok(self.state().rules.clone())
     }
 
     async fn settle(&self) -> Result<(), RouterError> {

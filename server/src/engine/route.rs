@@ -2,6 +2,9 @@
 
 use stratus_core::environment::Environment;
 use stratus_core::route::{RouteTable, Site};
+use stratus_core::router::RouterError;
+use stratus_core::store::StoreError;
+use stratus_core::tenant::{TenantError, TenantRules};
 use stratus_core::{EnvironmentName, Pool};
 
 use crate::engine::act::{ActError, Machine};
@@ -18,7 +21,82 @@ pub fn site(environment: &Environment, pool: &Pool) -> Site {
     }
 }
 
+/// What came of reading a tenant's files.
+#[derive(Debug)]
+pub struct Updated {
+    /// The rules that are in force now.
+    pub rules: TenantRules,
+    /// Whether they are others than before.
+    pub changed: bool,
+    /// Whether nginx was reloaded.
+    pub reloaded: bool,
+}
+
+/// Why a tenant's files do not take effect. The rules of before stay in force.
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateError {
+    /// They are refused, or cannot be read.
+    #[error("the nginx files are refused, the ones accepted last stay in force")]
+    Rules(#[from] TenantError),
+    /// nginx does not take them, or something else is in the way.
+    #[error("the nginx files accepted last stay in force")]
+    Act(#[from] ActError),
+}
+
+impl From<StoreError> for UpdateError {
+    fn from(error: StoreError) -> Self {
+        Self::Act(error.into())
+    }
+}
+
+impl From<RouterError> for UpdateError {
+    fn from(error: RouterError) -> Self {
+        Self::Act(error.into())
+    }
+}
+
 impl Machine {
+    /// Makes nginx serve by the files that the owner of `environment`'s working tree wrote, as they are now.
+    ///
+    /// Safe at any time, during an operation too: changes of the route table are made one at a time, and no operation
+    /// changes these rules.
+    ///
+    /// # Idempotence
+    /// Files that say nothing else than before change nothing, and nginx is not asked.
+    ///
+    /// # Errors
+    /// When they are refused: then nothing has changed.
+    pub async fn update_rules(&self, environment: &Environment) -> Result<Updated, UpdateError> {
+        let name = &environment.name;
+        let described = Site::of(environment, 1);
+        let rules = self.router.read_rules(&described).await?;
+        if self.store.routes().await?.rules(name) == rules {
+            return Ok(unchanged(rules));
+        }
+        let _one_at_a_time = self.routes.lock().await;
+        // Read again: while this call waited another one may have, and the files may have changed.
+        let rules = self.router.read_rules(&described).await?;
+        let mut table = self.store.routes().await?;
+        if table.rules(name) == rules {
+            return Ok(unchanged(rules));
+        }
+        table.put_rules(name, rules.clone());
+        if table.site(name).is_none_or(|site| site.members == 0) {
+            // Nothing of them is served yet, so loading would not test them, and the first switch would fail.
+            let mut live = table.clone();
+            live.put(described);
+            self.router.test(&live).await?;
+        }
+        let loaded = self.router.load(&table).await?;
+        // Stored only now: a start after a crash in between serves by the rules of before, which are known to be good.
+        self.store.put_routes(&table).await?;
+        Ok(Updated {
+            rules,
+            changed: true,
+            reloaded: loaded.reloaded,
+        })
+    }
+
     /// Puts `site` into the stored table and makes nginx serve the table.
     pub async fn load_site(&self, site: Site) -> Result<(), ActError> {
         let _one_at_a_time = self.routes.lock().await;
@@ -37,7 +115,12 @@ impl Machine {
     ) -> Result<(), ActError> {
         let _one_at_a_time = self.routes.lock().await;
         let before = self.store.routes().await?;
-        let mut table = RouteTable::default();
+        let mut table = RouteTable {
+            tenants: before.tenants.clone(),
+            ..RouteTable::default()
+        };
+        let configured = |name: &EnvironmentName| environments.iter().any(|e| &e.name == name);
+        table.tenants.retain(|name, _| configured(name));
         for environment in environments {
             let kept = before
                 .site(&environment.name)
@@ -67,5 +150,13 @@ impl Machine {
             return Err(error.into());
         }
         Ok(())
+    }
+}
+
+fn unchanged(rules: TenantRules) -> Updated {
+    Updated {
+        rules,
+        changed: false,
+        reloaded: false,
     }
 }

@@ -9,6 +9,7 @@
 //! | the rest | INTERNAL |
 
 use stratus_core::fault::{Fault, Faulty, chain};
+use stratus_core::router::RouterError;
 use stratus_core::store::StoreError;
 use tonic::Status;
 
@@ -16,6 +17,7 @@ use crate::control::ApplyError;
 use crate::engine::ControlError;
 use crate::engine::act::ActError;
 use crate::engine::admission::SubmitError;
+use crate::engine::route::UpdateError;
 
 /// Of a submission.
 pub fn submit(error: &SubmitError) -> Status {
@@ -50,6 +52,16 @@ pub fn apply(error: &ApplyError) -> Status {
         | ApplyError::LiveRemoved(_) => Status::failed_precondition(chain(error)),
         ApplyError::Store(error) => store(error),
         ApplyError::Act(error) => act(error),
+    }
+}
+
+/// Of reading a tenant's nginx files.
+pub fn update(error: &UpdateError) -> Status {
+    match error {
+        UpdateError::Rules(_) | UpdateError::Act(ActError::Router(RouterError::Refused { .. })) => {
+            Status::failed_precondition(chain(error))
+        }
+        UpdateError::Act(error) => act(error),
     }
 }
 

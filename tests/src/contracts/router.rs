@@ -41,6 +41,7 @@ async fn links_begin_empty_and_point_where_they_are_told(router: &dyn Router, si
 async fn a_table_is_loaded_once(router: &dyn Router, site: &Site) {
     let table = RouteTable {
         sites: vec![site.clone()],
+        ..RouteTable::default()
     };
     let first = router.load(&table).await.unwrap();
     assert!(first.reloaded);

@@ -6,6 +6,7 @@ use stratus_core::operation::{Direction, Event, Kind, Outcome, Output, Plan, Ste
 use stratus_core::route::{RouteTable, Site};
 use stratus_core::state::PoolRecord;
 use stratus_core::store::{Begun, Operation, Pin, StoreError};
+use stratus_core::tenant::TenantRules;
 use stratus_core::{
     EnvironmentName, EnvironmentState, Generation, OperationId, Pool, PoolId, Store,
 };
@@ -303,9 +304,21 @@ pub async fn state_comes_back(store: &dyn Store) {
     );
     for members in [1, 2] {
         let sites = specs.iter().map(|spec| Site::of(spec, members)).collect();
-        let table = RouteTable { sites };
+        let mut table = RouteTable {
+            sites,
+            ..RouteTable::default()
+        };
+        table.put_rules(&shop, rules(members));
         store.put_routes(&table).await.expect("stored");
         assert_eq!(store.routes().await.expect("readable"), table);
+    }
+}
+
+fn rules(directives: u16) -> TenantRules {
+    TenantRules {
+        files: vec![".nginx/server_level/a.conf".to_owned()],
+        directives: directives.into(),
+        accepted: serde_json::json!({"server": ["„ø“ \u{0}", directives]}),
     }
 }
 

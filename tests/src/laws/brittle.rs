@@ -7,10 +7,11 @@ use async_trait::async_trait;
 use stratus_core::environment::Ready;
 use stratus_core::fake::FakeMachine;
 use stratus_core::release::{OnDisk, Snapshot};
-use stratus_core::route::{Closed, Links, RouteTable};
+use stratus_core::route::{Closed, Links, RouteTable, Site};
 use stratus_core::router::{Loaded, RouterError, Visit};
 use stratus_core::runtime::{Drained, Observed, Restart, RuntimeError};
 use stratus_core::snapshots::{Forecast, SnapshotError, Take};
+use stratus_core::tenant::{TenantError, TenantRules};
 use stratus_core::{
     Environment, EnvironmentName, Generation, OperationId, Pool, PoolId, ReleaseId, Router,
     Runtime, Snapshots,
@@ -105,6 +106,14 @@ impl Runtime for Brittle {
 impl Router for Brittle {
     async fn load(&self, table: &RouteTable) -> Result<Loaded, RouterError> {
         self.tap.effect(self.machine.load(table)).await
+    }
+
+    async fn test(&self, table: &RouteTable) -> Result<(), RouterError> {
+        self.machine.test(table).await
+    }
+
+    async fn read_rules(&self, site: &Site) -> Result<TenantRules, TenantError> {
+        self.machine.read_rules(site).await
     }
 
     async fn settle(&self) -> Result<(), RouterError> {

@@ -1,10 +1,11 @@
-//! The four services, each answering from the script.
+//! The services, each answering from the script.
 
 use std::pin::Pin;
 
 use futures_util::{Stream, StreamExt, stream};
 use stratus_proto::v1::doctor_server::Doctor;
 use stratus_proto::v1::environments_server::Environments;
+use stratus_proto::v1::nginx_server::Nginx;
 use stratus_proto::v1::operations_server::Operations;
 use stratus_proto::v1::releases_server::Releases;
 use stratus_proto::v1::{self as api, Operation, WatchReply};
@@ -165,5 +166,16 @@ impl Doctor for Play {
     async fn check(&self, request: Request<api::CheckRequest>) -> Answered<api::CheckReply> {
         self.note_other(request);
         scripted(self.script().findings.clone())
+    }
+}
+
+#[tonic::async_trait]
+impl Nginx for Play {
+    async fn update(
+        &self,
+        request: Request<api::UpdateNginxRequest>,
+    ) -> Answered<api::UpdateNginxReply> {
+        self.note_other(request);
+        scripted(self.script().nginx.clone().transpose()?)
     }
 }

@@ -4,9 +4,9 @@
 
 use stratus_core::route::{Closed, Site};
 
-use super::place::Places;
 use crate::layout::Layout;
 use crate::nginx::config::{Arg, Directive, Unprintable};
+use crate::nginx::place::Places;
 
 /// The page, as nginx finds it. No visitor can ask for it.
 const PAGE: &str = "/.stratus/maintenance";

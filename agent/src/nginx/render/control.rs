@@ -3,7 +3,7 @@
 use stratus_core::pool::PING_PATH;
 use stratus_core::route::{RouteTable, Site};
 
-use super::{fastcgi, record_target, site};
+use super::{fastcgi, parts, record_target};
 use crate::layout::Layout;
 use crate::nginx::config::{Arg, Directive, Unprintable};
 use crate::nginx::control::MEMBER_HEADER;
@@ -76,7 +76,7 @@ fn ping(site: &Site) -> Result<Directive, Unprintable> {
                 "always".into(),
             ],
         ),
-        Directive::line("fastcgi_pass", [site::upstream_name(site)?]),
+        Directive::line("fastcgi_pass", [parts::upstream_name(site)?]),
     ]);
     Ok(at(path, block))
 }

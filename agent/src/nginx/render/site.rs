@@ -10,25 +10,16 @@
 
 use stratus_core::route::Site;
 
-use super::place::Places;
-use super::{RenderError, closed, fastcgi, value};
+use super::parts::{
+    hidden, matching, not_found, previous_instead, script, scripts, source, upstream_name,
+};
+use super::tenant::Tenant;
+use super::{RenderError, closed, value};
 use crate::layout::Layout;
 use crate::nginx::config::{Arg, Directive, Unprintable};
-
-/// File names that begin with a dot, but not `/.well-known/`.
-const HIDDEN: [&str; 2] = [r"^/\.(?!well-known/)", r"^/.+/\."];
-/// Names of PHP source, with what editors and backups append.
-const SOURCE: &str = r"\.(?:php|phtml|phar|phps|pht|inc)[0-9]*(?:[~._-][^/]*)?$";
-/// Names of files that a page refers to, and no script makes up. Not `txt` and `xml`, which scripts do.
-const STATIC: &str = concat!(
-    r"\.(?:css|js|mjs|map|wasm|webmanifest|jpe?g|png|gif|webp|avif|svgz?|ico|bmp|tiff?|cur",
-    r"|woff2?|ttf|otf|eot|mp4|m4v|webm|ogv|ogg|oga|mp3|wav|m4a|flac)$"
-);
-
-/// Name of the site's upstream.
-pub(super) fn upstream_name(site: &Site) -> Result<Arg, Unprintable> {
-    Ok(Arg::word("stratus-").then(Arg::text(site.environment.as_str())?))
-}
+use crate::nginx::guard;
+use crate::nginx::place::Places;
+use crate::nginx::tenant::Rules;
 
 /// The sockets of the members, found through `live` at every request. None while there are no members.
 pub(super) fn upstream(site: &Site, layout: &Layout) -> Result<Option<Directive>, Unprintable> {
@@ -57,81 +48,75 @@ pub(super) fn nothing(listens: Vec<Directive>) -> Directive {
     Directive::block("server", [], block)
 }
 
-/// The site's server.
+/// The site's server, and the maps that its tenant's rules need before it.
 pub(super) fn server(
     site: &Site,
+    rules: &Rules,
     listens: Vec<Directive>,
     layout: &Layout,
-) -> Result<Directive, RenderError> {
+) -> Result<Vec<Directive>, RenderError> {
     let places = Places::of(site).map_err(|detail| RenderError::Site {
         environment: site.environment.to_string(),
         detail,
     })?;
-    block(site, listens, layout, &places).map_err(|e| value(site, e))
+    let tenant = Tenant {
+        site,
+        places: &places,
+        layout,
+        rules,
+    };
+    block(&tenant, listens).map_err(|e| value(site, e))
 }
 
-fn block(
-    site: &Site,
-    listens: Vec<Directive>,
-    layout: &Layout,
-    places: &Places,
-) -> Result<Directive, Unprintable> {
+fn block(tenant: &Tenant<'_>, listens: Vec<Directive>) -> Result<Vec<Directive>, Unprintable> {
+    let Tenant {
+        site,
+        places,
+        layout,
+        ..
+    } = *tenant;
     let mut block = listens;
     let hosts = site.hosts.iter().map(|host| Arg::host(host));
     let hosts = hosts.collect::<Result<Vec<_>, _>>()?;
     block.push(Directive::line("server_name", hosts));
     if site.members == 0 {
         block.extend(unavailable());
-        return Ok(Directive::block("server", [], block));
+        return Ok(vec![Directive::block("server", [], block)]);
     }
     let live = Arg::path(&places.served(&layout.live(&site.environment)))?;
-    block.extend([
-        Directive::line("root", [live]),
-        Directive::words("index", &["index.php", "index.html"]),
-        Directive::line("client_max_body_size", [Arg::number(site.upload_limit)]),
-    ]);
+    block.push(Directive::line("root", [live]));
+    // Before the tenant's rules: one of them may end what nginx does here.
     block.extend(closed::look(site, layout)?);
     block.push(closed::page(site, places, layout)?);
+    block.extend(tenant.server()?);
     for path in &places.denied {
         block.extend(denied(path)?);
     }
     for path in &places.shared {
-        block.push(shared(path, places)?);
+        block.push(shared(path, tenant)?);
     }
-    block.extend(HIDDEN.map(|pattern| matching("~", pattern, not_found())));
+    block.extend(tenant.locations()?);
+    block.extend(hidden());
     if let Some(health) = &site.health {
-        let script = php(site, places, &[])?;
-        block.push(Directive::block(
-            "location",
-            ["=".into(), Arg::text(health)?],
-            script,
-        ));
+        let path = ["=".into(), Arg::text(health)?];
+        block.push(Directive::block("location", path, script(site, places)?));
     }
-    let script = php(site, places, &closed::gate())?;
-    block.push(matching("~", r"\.php$", script));
-    block.push(matching("~*", SOURCE, not_found()));
-    block.push(matching("~*", STATIC, asset()));
+    block.extend(tenant.patterns()?);
+    block.push(scripts(tenant.script(&[])?));
+    block.push(source());
+    block.push(matching("~*", guard::STATIC, asset(tenant)?));
     let front = vec![
         Arg::var("uri"),
         Arg::var("uri").then("/".into()),
         front(places)?,
     ];
-    let rest = vec![
-        Directive::line("try_files", front),
-        // A file that was found in one generation and opened in the next.
-        previous_instead(),
-    ];
+    // A file that was found in one generation and opened in the next is looked for in `previous`.
+    let rest = tenant.rest(Directive::line("try_files", front))?;
     block.push(Directive::block("location", ["/".into()], rest));
-    let previous = Arg::path(&places.served(&layout.previous(&site.environment)))?;
-    block.push(Directive::block(
-        "location",
-        ["@previous".into()],
-        vec![
-            Directive::line("root", [previous]),
-            Directive::line("try_files", [Arg::var("uri"), "=404".into()]),
-        ],
-    ));
-    Ok(Directive::block("server", [], block))
+    block.push(previous(tenant)?);
+    let mut all = tenant.maps()?;
+    all.push(Directive::block("server", [], block));
+    Ok(all)
 }
 
 /// Answers 503 to everything: there is no pool yet.
@@ -154,16 +139,36 @@ fn unavailable() -> Vec<Directive> {
 }
 
 /// A file of a page: opened, and not looked for first, so that a flip cannot come in between.
-fn asset() -> Vec<Directive> {
-    vec![
-        previous_instead(),
-        Directive::words("log_not_found", &["off"]),
-    ]
+fn asset(tenant: &Tenant<'_>) -> Result<Vec<Directive>, Unprintable> {
+    let mut block = tenant.failures()?;
+    block.push(previous_instead());
+    block.push(Directive::words("log_not_found", &["off"]));
+    Ok(block)
 }
 
-/// What is not in `live` may be in `previous`: visitors still hold its pages.
-fn previous_instead() -> Directive {
-    Directive::words("error_page", &["404", "=", "@previous"])
+/// What `live` has no more. It is reached by name, past all patterns, so what is refused is refused here again.
+fn previous(tenant: &Tenant<'_>) -> Result<Directive, Unprintable> {
+    let link = tenant.layout.previous(&tenant.site.environment);
+    let mut block = vec![Directive::line(
+        "root",
+        [Arg::path(&tenant.places.served(&link))?],
+    )];
+    let [one, two] = guard::HIDDEN;
+    for (kind, pattern) in [("~", one), ("~", two), ("~*", guard::SOURCE)] {
+        let condition = [
+            "(".into(),
+            Arg::var("uri"),
+            kind.into(),
+            Arg::pattern(pattern),
+            ")".into(),
+        ];
+        block.push(Directive::block("if", condition, not_found()));
+    }
+    block.push(Directive::line(
+        "try_files",
+        [Arg::var("uri"), "=404".into()],
+    ));
+    Ok(Directive::block("location", ["@previous".into()], block))
 }
 
 /// The front controller, with the visitor's query.
@@ -171,19 +176,6 @@ fn front(places: &Places) -> Result<Arg, Unprintable> {
     Ok(Arg::text(&places.front)?
         .then(Arg::var("is_args"))
         .then(Arg::var("args")))
-}
-
-/// A script, behind `gate`.
-fn php(site: &Site, places: &Places, gate: &[Directive]) -> Result<Vec<Directive>, Unprintable> {
-    // The script must be a file: `/upload.jpg/x.php` is not the picture as a script.
-    let mut block = vec![Directive::line(
-        "try_files",
-        [Arg::var("uri"), "=404".into()],
-    )];
-    block.extend_from_slice(gate);
-    block.extend(fastcgi::parameters(&places.script_root)?);
-    block.push(Directive::line("fastcgi_pass", [upstream_name(site)?]));
-    Ok(block)
 }
 
 fn denied(path: &str) -> Result<[Directive; 2], Unprintable> {
@@ -195,8 +187,8 @@ fn denied(path: &str) -> Result<[Directive; 2], Unprintable> {
 }
 
 /// A shared folder: visitors write to it through PHP, so it is trusted with nothing.
-fn shared(path: &str, places: &Places) -> Result<Directive, Unprintable> {
-    let root = Arg::path(&places.working_root)?;
+fn shared(path: &str, tenant: &Tenant<'_>) -> Result<Directive, Unprintable> {
+    let root = Arg::path(&tenant.places.working_root)?;
     let mut block = vec![
         Directive::line("root", [root.clone()]),
         // A link that PHP made is followed to what its maker owns, and nowhere else. Only here: the links of a
@@ -206,25 +198,16 @@ fn shared(path: &str, places: &Places) -> Result<Directive, Unprintable> {
             ["if_not_owner".into(), Arg::word("from=").then(root)],
         ),
     ];
-    block.extend(HIDDEN.map(|pattern| matching("~", pattern, not_found())));
-    block.push(matching("~*", SOURCE, not_found()));
+    block.extend(hidden());
+    block.push(source());
+    block.extend(tenant.in_shared(path)?);
     let file_only = vec![Directive::line(
         "try_files",
         [Arg::var("uri"), "=404".into()],
     )];
-    block.push(matching("~*", STATIC, file_only));
-    block.push(Directive::line(
-        "try_files",
-        [Arg::var("uri"), front(places)?],
-    ));
+    block.push(matching("~*", guard::STATIC, file_only));
+    let file_or_front = [Arg::var("uri"), front(tenant.places)?];
+    block.extend(tenant.of_shared(path, Directive::line("try_files", file_or_front))?);
     let below = Arg::text(path)?.then("/".into());
     Ok(Directive::block("location", ["^~".into(), below], block))
-}
-
-fn matching(kind: &'static str, pattern: &'static str, block: Vec<Directive>) -> Directive {
-    Directive::block("location", [kind.into(), Arg::pattern(pattern)], block)
-}
-
-fn not_found() -> Vec<Directive> {
-    vec![Directive::words("return", &["404"])]
 }

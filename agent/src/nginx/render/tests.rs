@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use stratus_core::environment::{Maintenance, User};
 
+use super::tenant::Tenant;
 use super::*;
+use crate::nginx::place::Places;
+use crate::nginx::tenant::{Location, read};
 
 fn layout() -> Layout {
     Layout::new("/var/lib/stratus", "5f3a9c".parse().unwrap())
@@ -44,6 +47,7 @@ fn site(name: &str, members: u16) -> Site {
 fn table(sites: impl IntoIterator<Item = Site>) -> RouteTable {
     RouteTable {
         sites: sites.into_iter().collect(),
+        ..RouteTable::default()
     }
 }
 
@@ -161,4 +165,108 @@ fn a_server_name_that_map_would_read_as_a_word_of_its_own_is_escaped() {
     odd.hosts = vec!["default".to_owned()];
     let text = rendered(&table([odd])).unwrap();
     assert!(text.contains(r#""\\default" shop;"#), "{text}");
+}
+
+/// Rules as they are printed, without what the site adds to them.
+pub(in crate::nginx) fn tenant_text(rules: &Rules) -> String {
+    let (site, layout) = (site("shop", 1), layout());
+    let places = Places::of(&site).unwrap();
+    let tenant = Tenant {
+        site: &site,
+        places: &places,
+        layout: &layout,
+        rules,
+    };
+    let mut all = tenant.maps().unwrap();
+    all.extend(tenant.directives(&rules.server).unwrap());
+    for Location { rules, .. } in &rules.locations {
+        let block = tenant.directives(rules).unwrap();
+        all.push(Directive::block("location", ["/".into()], block));
+    }
+    print(&all)
+}
+
+/// A table of `shop`, whose tenant wrote these files.
+fn with_files(http: &str, server: &str) -> RouteTable {
+    let folder = tempfile::tempdir().unwrap();
+    let nginx = folder.path().join(".nginx");
+    for (level, text) in [("http_level", http), ("server_level", server)] {
+        std::fs::create_dir_all(nginx.join(level)).unwrap();
+        std::fs::write(nginx.join(level).join("a.conf"), text).unwrap();
+    }
+    std::fs::write(nginx.join("users"), "anna:{SHA}x\n").unwrap();
+    let mut shop = site("shop", 1);
+    shop.code = folder.path().to_owned();
+    let accepted = read(&shop).unwrap();
+    let mut table = table([site("shop", 1)]);
+    table.put_rules(&shop.environment, accepted);
+    table
+}
+
+fn samples() -> RouteTable {
+    with_files(
+        include_str!("../tenant/samples/http_level.conf"),
+        include_str!("../tenant/samples/server_level.conf"),
+    )
+}
+
+#[test]
+fn the_rules_of_a_tenant() {
+    let text = rendered(&samples()).unwrap();
+    let begin = text.find("    map $http_accept_language").unwrap();
+    insta::assert_snapshot!(text[begin..]);
+}
+
+#[test]
+fn rules_are_kept_for_a_site_that_is_not_live_and_not_served() {
+    let mut table = samples();
+    table.sites[0].members = 0;
+    let text = rendered(&table).unwrap();
+    assert!(
+        !text.contains("tenant") && !text.contains("X-Lang"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_site_that_changed_since_its_rules_were_accepted_keeps_its_own_protection() {
+    let files = "client_max_body_size 8m; location /admin/x { expires 1h; } location = /admin/y.php { expires 1h; } \
+                 location /a { try_files /admin/z.txt $uri =404; } location = /var/y.php { expires 1h; } \
+                 location /var/cache/ { expires 1h; }";
+    let mut table = with_files("", files);
+    let before = rendered(&table).unwrap();
+    assert!(
+        before.contains("location /admin/x {") && before.contains("client_max_body_size 8388608;"),
+        "{before}"
+    );
+    let shop = &mut table.sites[0];
+    shop.upload_limit = 1000;
+    shop.deny = vec!["admin".into()];
+    shop.shared = vec!["pub/var".into()];
+    let after = rendered(&table).unwrap();
+    assert!(after.contains("client_max_body_size 1000;"), "{after}");
+    for gone in [
+        "/admin/x",
+        "/admin/y.php",
+        "/admin/z.txt",
+        "location = /var/y.php",
+    ] {
+        assert!(!after.contains(gone), "{gone}: {after}");
+    }
+    assert!(
+        after.contains("            location /var/cache/ {"),
+        "it moved into the shared folder: {after}"
+    );
+}
+
+#[test]
+fn rules_of_another_version_are_refused_by_environment() {
+    let mut table = samples();
+    let rules = table.tenants.values_mut().next().unwrap();
+    rules.accepted = serde_json::json!({"server": "?"});
+    let error = rendered(&table).unwrap_err().to_string();
+    assert!(
+        error.contains("environment shop") && error.contains("nginx.update"),
+        "{error}"
+    );
 }

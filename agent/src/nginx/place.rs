@@ -66,6 +66,26 @@ impl Places {
         })
     }
 
+    /// Whether a path, as visitors ask for it, is refused to all.
+    pub(super) fn is_denied(&self, path: &str) -> bool {
+        self.denied.iter().any(|no| Path::new(path).starts_with(no))
+    }
+
+    /// The shared folder that a path, as visitors ask for it, is in.
+    pub(super) fn sharing(&self, path: &str) -> Option<&str> {
+        let holds = |shared: &&String| Path::new(path).starts_with(shared);
+        self.shared
+            .iter()
+            .filter(holds)
+            .max_by_key(|shared| shared.len())
+            .map(String::as_str)
+    }
+
+    /// Whether a path, as visitors ask for it, is in a shared folder.
+    pub(super) fn is_shared(&self, path: &str) -> bool {
+        self.sharing(path).is_some()
+    }
+
     /// The served folder below `link`, one of the two symlinks of an environment.
     pub(super) fn served(&self, link: &Path) -> PathBuf {
         below(&link.join("code"), &self.docroot)

@@ -1,0 +1,294 @@
+//! Regular expressions of a tenant: short, without what takes a worker of nginx for seconds, and such that nginx takes
+//! them.
+//!
+//! nginx serves everybody on few threads: an expression that tries for ever holds up all sites, so one repetition may
+//! not stand in another, and there may be few of them.
+
+use serde::{Deserialize, Serialize};
+
+/// Longest expression, in bytes.
+const BYTES_MAX: usize = 256;
+/// Repetitions without an end in one expression.
+const REPETITIONS_MAX: usize = 6;
+/// Largest number in `{n}`.
+const COUNT_MAX: u32 = 64;
+
+/// An expression that was checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pattern(String);
+
+/// Whether upper and lower case differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Case {
+    /// They do.
+    Sensitive,
+    /// They are the same.
+    Ignored,
+}
+
+/// What stands before the place that is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// Nothing that can be repeated.
+    Nothing,
+    /// Something without a repetition in it.
+    Simple,
+    /// A group with a repetition in it.
+    Repeating,
+}
+
+struct Reader<'a> {
+    rest: std::iter::Peekable<std::str::Chars<'a>>,
+    /// For each open group, whether it repeats something.
+    groups: Vec<bool>,
+    before: Before,
+    endless: usize,
+}
+
+impl Pattern {
+    /// Checks an expression.
+    pub fn parse(expression: &str) -> Result<Self, String> {
+        if expression.is_empty() || expression.len() > BYTES_MAX {
+            return Err(format!(
+                "the pattern is empty or longer than {BYTES_MAX} bytes; shorten it"
+            ));
+        }
+        if expression.chars().any(char::is_control) {
+            return Err("the pattern holds a control character; take it out".to_owned());
+        }
+        let mut reader = Reader {
+            rest: expression.chars().peekable(),
+            groups: Vec::new(),
+            before: Before::Nothing,
+            endless: 0,
+        };
+        reader
+            .read()
+            .map_err(|why| format!("the pattern {expression:?} {why}"))?;
+        Ok(Self(expression.to_owned()))
+    }
+
+    /// The expression.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Reader<'_> {
+    fn read(&mut self) -> Result<(), &'static str> {
+        while let Some(c) = self.rest.next() {
+            match c {
+                '\\' => self.escape()?,
+                '[' => self.class()?,
+                '(' => self.open()?,
+                ')' => {
+                    let repeats = self
+                        .groups
+                        .pop()
+                        .ok_or("closes a group that is not open; take out `)`")?;
+                    if repeats && let Some(outer) = self.groups.last_mut() {
+                        *outer = true;
+                    }
+                    self.before = if repeats {
+                        Before::Repeating
+                    } else {
+                        Before::Simple
+                    };
+                }
+                '*' | '+' => self.repeat(None)?,
+                '?' => self.repeat(Some(1))?,
+                '{' => self.count()?,
+                '|' | '^' | '$' => self.before = Before::Nothing,
+                _ => self.before = Before::Simple,
+            }
+        }
+        if self.groups.is_empty() {
+            Ok(())
+        } else {
+            Err("does not close a group; add `)`")
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), &'static str> {
+        match self.rest.next() {
+            None => return Err("ends with a backslash; take it out"),
+            Some('b' | 'B' | 'A' | 'z' | 'Z') => {
+                self.before = Before::Nothing;
+                return Ok(());
+            }
+            Some('d' | 'D' | 'w' | 'W' | 's' | 'S' | 't') => {}
+            Some(c) if c.is_ascii_alphanumeric() => {
+                return Err(
+                    "holds an escape that is not allowed; use \\d, \\w, \\s, \\b or an escaped sign",
+                );
+            }
+            Some(_) => {}
+        }
+        self.before = Before::Simple;
+        Ok(())
+    }
+
+    fn class(&mut self) -> Result<(), &'static str> {
+        self.rest.next_if_eq(&'^');
+        // A bracket that comes first is a member.
+        self.rest.next_if_eq(&']');
+        loop {
+            match self.rest.next() {
+                None => return Err("does not close a class; add `]`"),
+                Some(']') => break,
+                Some('\\') => {
+                    self.escape()?;
+                }
+                Some('[') if matches!(self.rest.peek(), Some(':' | '.' | '=')) => {
+                    return Err("holds a named class; write its characters");
+                }
+                Some(_) => {}
+            }
+        }
+        self.before = Before::Simple;
+        Ok(())
+    }
+
+    fn open(&mut self) -> Result<(), &'static str> {
+        const ONLY: &str = "holds a group of a kind that is not allowed; use (…), (?:…), (?=…), (?!…), (?<=…) or (?<!…)";
+        self.before = Before::Nothing;
+        match self.rest.peek() {
+            Some('*') => return Err(ONLY),
+            Some('?') => {
+                self.rest.next();
+                match (self.rest.next(), self.rest.peek()) {
+                    (Some(':' | '=' | '!'), _) => {}
+                    (Some('i'), Some(')')) => {
+                        self.rest.next();
+                        return Ok(());
+                    }
+                    (Some('<'), Some('=' | '!')) | (Some('i'), Some(':')) => {
+                        self.rest.next();
+                    }
+                    _ => return Err(ONLY),
+                }
+            }
+            _ => {}
+        }
+        self.groups.push(false);
+        Ok(())
+    }
+
+    /// `{…}` is a repetition where it holds numbers, and text elsewhere.
+    fn count(&mut self) -> Result<(), &'static str> {
+        let inside: String = self.rest.clone().take_while(|c| *c != '}').collect();
+        let (least, most) = match inside.split_once(',') {
+            Some((least, most)) => (least, most),
+            None => (inside.as_str(), inside.as_str()),
+        };
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let closed = self.rest.clone().nth(inside.chars().count()) == Some('}');
+        if !closed || !is_number(least) || !(most.is_empty() || is_number(most)) {
+            self.before = Before::Simple;
+            return Ok(());
+        }
+        let within = |text: &str| text.parse::<u32>().is_ok_and(|n| n <= COUNT_MAX);
+        if !within(least) || !(most.is_empty() || within(most)) {
+            return Err("repeats something more than 64 times; use a smaller number");
+        }
+        for _ in 0..=inside.chars().count() {
+            self.rest.next();
+        }
+        self.repeat(most.parse().ok())
+    }
+
+    /// A repetition, at most `most` times.
+    fn repeat(&mut self, most: Option<u32>) -> Result<(), &'static str> {
+        match (self.before, most) {
+            (Before::Nothing, _) => {
+                return Err("repeats nothing; put something before the `*`, `+`, `?` or `{`");
+            }
+            (Before::Simple, _) | (Before::Repeating, Some(0 | 1)) => {}
+            (Before::Repeating, _) => {
+                return Err(
+                    "repeats a group that repeats something itself, which can take for ever; write it without one of the two",
+                );
+            }
+        }
+        if most.is_none() {
+            self.endless += 1;
+            if self.endless > REPETITIONS_MAX {
+                return Err("holds more than 6 repetitions without an end; use fewer");
+            }
+        }
+        if most.is_none_or(|most| most > 1)
+            && let Some(group) = self.groups.last_mut()
+        {
+            *group = true;
+        }
+        // Lazy or possessive.
+        self.rest.next_if(|c| matches!(c, '?' | '+'));
+        self.before = Before::Nothing;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_patterns_of_everyday_are_taken() {
+        for good in [
+            r"\.(jpe?g|png|gif)$",
+            r"^/old/(.*)$",
+            r"^/(?!admin)[^/]+/x",
+            r"^/(a|b){2,3}/.*?x",
+            r"(?i)bot|crawl",
+            r"^/[]a]{2}\{x",
+            r"^/a{b}",
+            "^",
+            r"^(.*)/$",
+            r"(?:a|b)*c",
+        ] {
+            Pattern::parse(good).unwrap_or_else(|why| panic!("{good}: {why}"));
+        }
+    }
+
+    #[test]
+    fn what_nginx_would_not_compile_or_could_try_for_ever_is_refused() {
+        let long = "a".repeat(257);
+        let many = ".*".repeat(7);
+        for bad in [
+            "",
+            "(",
+            ")",
+            "[a",
+            "a\\",
+            "*a",
+            "a**",
+            "(?<uri>x)",
+            "(?P<x>y)",
+            "(?R)",
+            "(*LIMIT_MATCH=9)",
+            "(?#x)",
+            "(a+)+",
+            "(a*b)*",
+            "((a+)b)+",
+            "(?:x{2,}y)+",
+            "(a{1,5}){1,5}",
+            "\\1",
+            "\\Qa\\E",
+            "\\x41",
+            "[[:alpha:]]",
+            "a{65}",
+            "a{1,99}",
+            "x\ny",
+            &long,
+            &many,
+        ] {
+            assert!(Pattern::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_repetition_may_be_optional_as_a_whole() {
+        Pattern::parse("^/(?:[a-z]+/)?x").unwrap();
+    }
+}

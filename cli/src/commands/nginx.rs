@@ -1,0 +1,3 @@
+//! The commands about nginx.
+
+pub mod update;
