@@ -1,6 +1,7 @@
 //! Generates the gRPC code with protox: no system protoc is needed.
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
+    "stratus/v1/caches.proto",
     "stratus/v1/types.proto",
     "stratus/v1/operations.proto",
     "stratus/v1/environments.proto",

@@ -11,6 +11,7 @@ pub mod ini;
 pub mod ready;
 pub mod record;
 pub mod request;
+pub mod sessions;
 pub mod shared;
 pub mod status;
 

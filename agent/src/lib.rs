@@ -3,6 +3,7 @@
 //! **Invariant:** bollard is named in `docker` alone, nginx's language in `nginx` alone. No journal, no plan, no gRPC
 //! server: this crate implements the traits of `stratus-core` and nothing decides here what comes next.
 
+pub mod cache;
 pub mod docker;
 pub mod fpm;
 pub mod host;

@@ -1,10 +1,11 @@
-//! Connections to the server: one unix socket, five services, and a limit for every answer.
+//! Connections to the server: one unix socket, the services, and a limit for every answer.
 
 use std::error::Error;
 use std::io;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
+use stratus_proto::v1::caches_client::CachesClient;
 use stratus_proto::v1::doctor_client::DoctorClient;
 use stratus_proto::v1::environments_client::EnvironmentsClient;
 use stratus_proto::v1::nginx_client::NginxClient;
@@ -76,6 +77,11 @@ impl Client {
     /// nginx.
     pub fn nginx(&self) -> NginxClient<Channel> {
         NginxClient::new(self.0.clone())
+    }
+
+    /// Caches.
+    pub fn caches(&self) -> CachesClient<Channel> {
+        CachesClient::new(self.0.clone())
     }
 
     /// The doctor.

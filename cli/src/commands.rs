@@ -1,6 +1,7 @@
 //! The commands, one file a verb, under the names that scripts use.
 
 pub mod autoscaling;
+pub mod cache;
 mod commands_doc;
 pub mod completions;
 pub mod database;
@@ -82,6 +83,18 @@ pub enum Command {
     EnvironmentsApply(environments::apply::Apply),
     #[command(name = "nginx.update")]
     NginxUpdate(nginx::update::Update),
+    #[command(name = "cache.all.clear")]
+    CacheAllClear(cache::all::Clear),
+    #[command(name = "cache.opcache.flush")]
+    CacheOpcacheFlush(cache::opcache::Flush),
+    #[command(name = "cache.redis.clear")]
+    CacheRedisClear(cache::redis::Clear),
+    #[command(name = "cache.varnish.clear")]
+    CacheVarnishClear(cache::varnish::Clear),
+    #[command(name = "cache.cloudfront.invalidate")]
+    CacheCloudfrontInvalidate(cache::cloudfront::Invalidate),
+    #[command(name = "cache.cdn.purge")]
+    CacheCdnPurge(cache::cdn::Purge),
     #[command(name = "doctor")]
     Doctor(doctor::Doctor),
     #[command(name = "help")]
@@ -144,6 +157,12 @@ pub async fn run(command: Command, session: &mut Session<'_>) -> Result<Ended, C
         Command::EnvironmentsShow(show) => show.run(session).await,
         Command::EnvironmentsApply(apply) => apply.run(session).await,
         Command::NginxUpdate(update) => update.run(session).await,
+        Command::CacheAllClear(clear) => clear.run(session).await,
+        Command::CacheOpcacheFlush(flush) => flush.run(session).await,
+        Command::CacheRedisClear(clear) => clear.run(session).await,
+        Command::CacheVarnishClear(clear) => clear.run(session).await,
+        Command::CacheCloudfrontInvalidate(invalidate) => invalidate.run(session).await,
+        Command::CacheCdnPurge(purge) => purge.run(session).await,
         Command::Doctor(doctor) => doctor.run(session).await,
         Command::Help(help) => help.run(session),
         Command::Completions(completions) => {

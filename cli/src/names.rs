@@ -1,17 +1,11 @@
 //! The names of commands: those that are not built yet, and the nearest one to a misspelt name.
 
 /// Commands of the STRATUS contract that this version does not have.
-pub const NOT_BUILT: [&str; 17] = [
+pub const NOT_BUILT: [&str; 11] = [
     "autoscaling.disable",
     "autoscaling.enable",
     "autoscaling.set",
     "autoscaling.status",
-    "cache.all.clear",
-    "cache.cdn.purge",
-    "cache.cloudfront.invalidate",
-    "cache.opcache.flush",
-    "cache.redis.clear",
-    "cache.varnish.clear",
     "crons.list",
     "crons.run",
     "crons.start",

@@ -1,5 +1,6 @@
 //! How answers look: lines, tables, progress and JSON. Nothing here talks to the server.
 
+pub mod caches;
 pub mod escape;
 pub mod events;
 pub mod operations;

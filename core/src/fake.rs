@@ -3,6 +3,7 @@
 //! One [`FakeMachine`] is engine, router, file tree and access log at once, so that what each does is seen by the
 //! others: a request can only be served by a pool that runs, and stopping a pool that still holds one is noticed.
 
+mod cleaner;
 mod machine;
 mod runtime;
 mod store;

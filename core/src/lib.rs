@@ -1,10 +1,11 @@
 //! The domain of Stratus: what an environment, a release, a pool and an operation are, and what comes next.
 //!
 //! **Invariant:** nothing here does I/O, reads a clock or draws a random number. Time and identifiers come in as
-//! arguments; the outside world is reached through the traits [`Runtime`], [`Router`], [`Snapshots`], [`Traffic`] and
-//! [`Store`], which the `agent` and `server` crates implement and which [`fake`] implements in memory.
+//! arguments; the outside world is reached through the traits [`Runtime`], [`Router`], [`Snapshots`], [`Traffic`],
+//! [`Cleaner`] and [`Store`], which the `agent` and `server` crates implement and which [`fake`] implements in memory.
 #![warn(missing_docs)]
 
+pub mod cache;
 pub mod environment;
 #[cfg(feature = "fake")]
 pub mod fake;
@@ -22,6 +23,7 @@ pub mod store;
 pub mod tenant;
 pub mod traffic;
 
+pub use cache::Cleaner;
 pub use environment::Environment;
 pub use fault::{Fault, Faulty};
 pub use id::{EnvironmentName, Generation, InstallationId, OperationId, ReleaseId};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::environment::{CodeAccess, Php, User};
+use crate::environment::{CodeAccess, Php, Sessions, User};
 use crate::{EnvironmentName, Generation, InstallationId, ReleaseId};
 
 /// FPM's ping path on a member's socket; the answer is the generation.
@@ -72,6 +72,9 @@ pub struct Pool {
     pub front: String,
     /// Largest request body, in bytes; PHP's own limits follow it.
     pub upload_limit: u64,
+    /// Where PHP keeps its sessions. Left out where it is the default: pools of earlier versions are then the same.
+    #[serde(default, skip_serializing_if = "Sessions::is_files")]
+    pub sessions: Sessions,
 }
 
 impl Pool {

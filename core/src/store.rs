@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::cache::{PendingClear, Target};
 use crate::environment::Environment;
 use crate::fault::{Fault, Faulty};
 use crate::operation::{Entry, Event, Outcome, Plan};
@@ -103,6 +104,19 @@ pub trait Store: Send + Sync {
         environment: &EnvironmentName,
         release: &ReleaseId,
         pin: Pin,
+    ) -> Result<(), StoreError>;
+
+    /// What waits to be cleared, of all environments.
+    async fn pending_clears(&self) -> Result<Vec<PendingClear>, StoreError>;
+
+    /// Stores what waits for a cache, in the place of what waited before.
+    async fn put_pending_clear(&self, pending: &PendingClear) -> Result<(), StoreError>;
+
+    /// Forgets what waits for a cache.
+    async fn forget_pending_clear(
+        &self,
+        environment: &EnvironmentName,
+        target: &Target,
     ) -> Result<(), StoreError>;
 }
 

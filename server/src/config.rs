@@ -61,6 +61,8 @@ pub struct Server {
     pub data_dir: PathBuf,
     /// Where the server listens for the CLI: absolute.
     pub socket: PathBuf,
+    /// Docker network that members join, and where Redis and Varnish are found by name; none: the installation's own.
+    pub network: Option<String>,
 }
 
 /// The nginx in front.

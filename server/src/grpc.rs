@@ -1,5 +1,6 @@
 //! The gRPC services over the engine. Each method is three moves: read the request, call, convert the answer.
 
+mod caches;
 mod convert;
 mod doctor;
 mod environments;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use stratus_core::store::StoreError;
 use stratus_core::{Environment, OperationId};
+use stratus_proto::v1::caches_server::CachesServer;
 use stratus_proto::v1::doctor_server::DoctorServer;
 use stratus_proto::v1::environments_server::EnvironmentsServer;
 use stratus_proto::v1::nginx_server::NginxServer;
@@ -61,6 +63,7 @@ pub async fn serve(
         .add_service(EnvironmentsServer::new(api.clone()).max_decoding_message_size(MESSAGE_MAX))
         .add_service(ReleasesServer::new(api.clone()).max_decoding_message_size(MESSAGE_MAX))
         .add_service(NginxServer::new(api.clone()).max_decoding_message_size(MESSAGE_MAX))
+        .add_service(CachesServer::new(api.clone()).max_decoding_message_size(MESSAGE_MAX))
         .add_service(DoctorServer::new(api).max_decoding_message_size(MESSAGE_MAX))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async move {
             stop.cancelled().await;

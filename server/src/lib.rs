@@ -1,5 +1,6 @@
 //! The control server of Stratus: the engine that carries out operations, its store, and the gRPC interface.
 
+pub mod caches;
 pub mod clock;
 pub mod config;
 pub mod control;

@@ -1,5 +1,6 @@
 //! What an operation did, told from its plan and journal: the one place that sums them up.
 
+use stratus_core::cache::{ClearReport, Target};
 use stratus_core::operation::{Direction, Entry, Event, Kind, Output, Plan, Step};
 use stratus_core::release::Snapshot;
 use stratus_core::traffic::Tally;
@@ -13,6 +14,8 @@ pub struct Report {
     pub snapshot: Option<Snapshot>,
     /// How the drain went: milliseconds, and what visitors saw.
     pub drain: Option<(u64, Option<Tally>)>,
+    /// How each cache fared.
+    pub caches: Vec<ClearReport>,
     /// The first failure that was not overcome.
     pub error: Option<String>,
 }
@@ -57,6 +60,7 @@ impl Report {
             steps: steps.collect(),
             snapshot: None,
             drain: None,
+            caches: Vec::new(),
             error: first_error(entries),
         };
         for entry in entries {
@@ -70,6 +74,7 @@ impl Report {
                 } => {
                     report.drain = Some((*drained_ms, *tally));
                 }
+                Output::Cleared(caches) => report.caches.clone_from(caches),
                 Output::None | Output::Checked { .. } => {}
             }
         }
@@ -173,6 +178,11 @@ pub fn describe(plan: &Plan, step: Step) -> String {
             Some(origin) => format!("wait until generation {origin} holds no request"),
             None => "nothing to drain".to_owned(),
         },
+        Step::Clear => {
+            let targets = Target::after_a_switch(&environment.caches);
+            let names: Vec<_> = targets.iter().map(ToString::to_string).collect();
+            format!("clear {}", names.join(", "))
+        }
         Step::Park => "keep the old pool warm for a rollback, remove older ones".to_owned(),
         Step::Unstage => format!("take generation {target} out of reach of a switch"),
         Step::Discard => format!("stop and remove the members of generation {target}"),

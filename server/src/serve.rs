@@ -61,6 +61,8 @@ async fn run(
         shutdown.clone(),
     );
     engine.recover().await?;
+    let caches = machine.caches.clone();
+    caches.recover().await?;
     let socket = config.server.socket.clone();
     let control = Arc::new(Control {
         engine: engine.clone(),
@@ -75,6 +77,7 @@ async fn run(
     let served = grpc::serve(control, &socket, shutdown.clone()).await;
     shutdown.cancel();
     engine.stopped().await;
+    caches.stopped().await;
     let _ = tokio::join!(watchdog, retention);
     served.with_context(|| format!("serving on {}", socket.display()))
 }
@@ -110,5 +113,6 @@ pub async fn demo(shutdown: CancellationToken) -> anyhow::Result<()> {
         "on fakes; try: stratus --server unix:{} zerodowntime.init",
         socket.display()
     );
-    run(config, Some(file), wiring::fakes(), shutdown).await
+    let wired = wiring::fakes(shutdown.clone());
+    run(config, Some(file), wired, shutdown).await
 }

@@ -3,6 +3,7 @@
 //! A unique partial index makes "one unfinished operation per environment" the database's business. When the disk is
 //! full a reserve file is given up, so that an undo can always be written down.
 
+mod clears;
 mod database;
 mod operations;
 mod reserve;
@@ -12,6 +13,7 @@ mod state;
 use std::path::Path;
 
 use async_trait::async_trait;
+use stratus_core::cache::{PendingClear, Target};
 use stratus_core::operation::{Entry, Event, Outcome};
 use stratus_core::route::RouteTable;
 use stratus_core::store::{Begun, Operation, Pin, StoreError};
@@ -198,6 +200,26 @@ impl Store for SqliteStore {
         let (environment, release) = (environment.clone(), release.clone());
         self.database
             .write(move |c| state::pin(c, &environment, &release, pin))
+            .await
+    }
+
+    async fn pending_clears(&self) -> Result<Vec<PendingClear>, StoreError> {
+        self.database.read(clears::pending).await
+    }
+
+    async fn put_pending_clear(&self, pending: &PendingClear) -> Result<(), StoreError> {
+        let pending = pending.clone();
+        self.database.write(move |c| clears::put(c, &pending)).await
+    }
+
+    async fn forget_pending_clear(
+        &self,
+        environment: &EnvironmentName,
+        target: &Target,
+    ) -> Result<(), StoreError> {
+        let (environment, target) = (environment.clone(), target.clone());
+        self.database
+            .write(move |c| clears::forget(c, &environment, &target))
             .await
     }
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use stratus_agent::docker::{DockerRuntime, Engine, Network, Options};
+use stratus_agent::cache::CacheClients;
+use stratus_agent::docker::{ContainerNames, DockerRuntime, Engine, Network, Options};
 use stratus_agent::layout::Layout;
 use stratus_agent::nginx::{AccessRecords, DebugHeader, NginxRouter, Settings};
 use stratus_agent::snapshots::Releases;
@@ -15,7 +16,8 @@ use stratus_core::fake::{FakeMachine, MemoryStore};
 use stratus_core::{InstallationId, Store};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::SystemClock;
+use crate::caches::Clearing;
+use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::doctor::Machine as Examined;
 use crate::engine::act::Machine;
@@ -38,15 +40,18 @@ pub struct Wired {
 }
 
 /// Fakes: everything is in memory, nothing is started.
-pub fn fakes() -> Wired {
+pub fn fakes(shutdown: CancellationToken) -> Wired {
     let fake = Arc::new(FakeMachine::default());
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let machine = Machine {
         runtime: fake.clone(),
         router: fake.clone(),
         snapshots: fake.clone(),
-        traffic: fake,
-        store: Arc::new(MemoryStore::default()),
-        clock: Arc::new(SystemClock),
+        traffic: fake.clone(),
+        caches: Clearing::new(store.clone(), fake, clock.clone(), shutdown),
+        store,
+        clock,
         routes: Arc::default(),
     };
     Wired {
@@ -70,21 +75,34 @@ pub async fn host(
     if let Err(error) = engine.sweep_once(installation).await {
         tracing::warn!(%error, "throw-away containers of an earlier process are still there");
     }
+    let network = match &config.server.network {
+        Some(name) => Network::Named(name.clone()),
+        None => Network::Installation,
+    };
     let options = Options {
-        network: Network::Installation,
+        network: network.clone(),
         nginx_gid: config.nginx.user.gid,
     };
     let router = NginxRouter::new(layout.clone(), settings(config), engine.clone());
     let records = AccessRecords::listen(&layout, config.nginx.user)
         .context("nginx's access records cannot be received")?;
     let examined = examined::Host::new(engine.clone(), &config.nginx.container, &layout);
+    let names = ContainerNames::new(engine.clone(), network.name(installation));
+    let cleaner = CacheClients::new(layout.clone(), Arc::new(names));
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let machine = Machine {
         runtime: Arc::new(DockerRuntime::new(engine, layout.clone(), options)),
         router: Arc::new(router),
         snapshots: Arc::new(Releases::new(layout)),
         traffic: Arc::new(records),
+        caches: Clearing::new(
+            store.clone(),
+            Arc::new(cleaner),
+            clock.clone(),
+            shutdown.clone(),
+        ),
         store,
-        clock: Arc::new(SystemClock),
+        clock,
         routes: Arc::default(),
     };
     Ok(Wired {

@@ -1,5 +1,6 @@
 //! The harness of Stratus's outer tests, as a library.
 
+pub mod cloud;
 pub mod contracts;
 pub mod crowd;
 pub mod demo;
@@ -10,4 +11,5 @@ pub mod nginx;
 pub mod pools;
 pub mod program;
 pub mod scripted;
+pub mod services;
 pub mod stage;

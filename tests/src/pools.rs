@@ -16,7 +16,7 @@ use stratus_agent::fpm::answer::Answer;
 use stratus_agent::fpm::fastcgi::{self, FastCgiError};
 use stratus_agent::fpm::request;
 use stratus_agent::layout::Layout;
-use stratus_core::environment::{CodeAccess, Php, Ready, User};
+use stratus_core::environment::{CodeAccess, Php, Ready, Sessions, User};
 use stratus_core::{Generation, OperationId, Pool, PoolId, ReleaseId, Runtime};
 use tempfile::TempDir;
 
@@ -127,6 +127,7 @@ impl Pools {
             docroot: PathBuf::new(),
             front: "index.php".to_owned(),
             upload_limit: 8 << 20,
+            sessions: Sessions::Files,
         }
     }
 

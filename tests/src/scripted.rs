@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::stream;
+use stratus_proto::v1::caches_server::CachesServer;
 use stratus_proto::v1::doctor_server::DoctorServer;
 use stratus_proto::v1::environments_server::EnvironmentsServer;
 use stratus_proto::v1::nginx_server::NginxServer;
@@ -56,6 +57,10 @@ pub struct Script {
     pub release: Option<Result<v1::Release, Status>>,
     /// The answer to the update of nginx's files.
     pub nginx: Option<Result<v1::UpdateNginxReply, Status>>,
+    /// One answer a clear of caches, in turn.
+    pub cleared: VecDeque<Result<v1::ClearReply, Status>>,
+    /// Whether an invalidation is done, one answer a question, in turn.
+    pub invalidations: VecDeque<bool>,
     /// The answer to the doctor's check.
     pub findings: Option<v1::CheckReply>,
 }
@@ -229,6 +234,7 @@ async fn serve(listener: UnixListener, play: Play) {
         .add_service(EnvironmentsServer::new(play.clone()))
         .add_service(ReleasesServer::new(play.clone()))
         .add_service(NginxServer::new(play.clone()))
+        .add_service(CachesServer::new(play.clone()))
         .add_service(DoctorServer::new(play))
         .serve_with_incoming(connections);
     // Ends only with its runtime.

@@ -4,8 +4,8 @@ use insta::assert_snapshot;
 use stratus_proto::v1::{
     ApplyReply, Change, CheckReply, DatabaseReply, EnvironmentStatus, EnvironmentSummary, Finding,
     Health, Kind, ListEnvironmentsReply, ListOperationsReply, ListReleasesReply, Outcome,
-    PoolStatus, Release, SetMaintenanceReply, ShowEnvironmentReply, StatusReply, StepReport,
-    UpdateNginxReply,
+    PendingCache, PoolStatus, Release, SetMaintenanceReply, ShowEnvironmentReply, StatusReply,
+    StepReport, UpdateNginxReply,
 };
 use stratus_tests::program::run;
 use stratus_tests::scripted::story::{self, BEGAN_MS};
@@ -52,6 +52,7 @@ fn environments() -> StatusReply {
         operation: Some(switch),
         drift: Vec::new(),
         maintenance: true,
+        pending: Vec::new(),
     };
     let blog = EnvironmentStatus {
         name: "blog".into(),
@@ -67,6 +68,13 @@ fn environments() -> StatusReply {
         operation: None,
         drift: vec!["member blog-g7-1 exited: PHP Error".into()],
         maintenance: false,
+        pending: vec![PendingCache {
+            cache: "varnish".into(),
+            since: hours_ago(2),
+            tries: 3,
+            error: "Varnish does not answer".into(),
+            next_ms: 60_000,
+        }],
     };
     let new = EnvironmentStatus {
         name: "new".into(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stratus_core::environment::{CodeAccess, Php, Ready, User};
+use stratus_core::environment::{CodeAccess, Php, Ready, Sessions, User};
 use stratus_core::fake::FakeMachine;
 use stratus_core::{Generation, Pool, PoolId};
 use stratus_tests::contracts::runtime::{Given, holds};
@@ -48,5 +48,6 @@ fn pool() -> Pool {
         docroot: "".into(),
         front: "index.php".to_owned(),
         upload_limit: 0,
+        sessions: Sessions::Files,
     }
 }

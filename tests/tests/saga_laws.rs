@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use stratus_core::Environment;
 use stratus_core::operation::{Kind, Mode};
 use stratus_tests::laws::Scenario;
 use stratus_tests::laws::bench::Past::{self, Edit, Members, Ran, Waited};
@@ -57,6 +58,11 @@ fn deployed_twice() -> [Past; 6] {
     [Edit, init(), switch(), Edit, init(), switch()]
 }
 
+/// A cache of each place behind and in front.
+fn with_caches(environment: &mut Environment) {
+    environment.caches = sample::caches();
+}
+
 const AN_HOUR: Past = Waited(Duration::from_hours(1));
 
 laws! {
@@ -91,6 +97,13 @@ laws! {
     deploy_consistently_to_more_members: Scenario::of(sample::deploy(Mode::Consistent))
         .after(deployed())
         .after([Members(3), Edit]);
+    switch_before_caches: Scenario::of(Kind::Switch).shaped(with_caches).after(deployed()).after([Edit, init()]);
+    deploy_before_caches: Scenario::of(sample::deploy(Mode::BlueGreen)).shaped(with_caches).after(deployed()).after([Edit]);
+    deploy_consistently_before_caches: Scenario::of(sample::deploy(Mode::Consistent))
+        .shaped(with_caches)
+        .after(deployed())
+        .after([Edit]);
+    rollback_before_caches: Scenario::of(Kind::Rollback).shaped(with_caches).after(deployed_twice());
 
     rollback_to_a_warm_pool: Scenario::of(Kind::Rollback).after(deployed_twice());
     rollback_to_a_cold_pool: Scenario::of(Kind::Rollback).after(deployed_twice()).after([AN_HOUR, Ran(sample::retire(1))]);

@@ -36,4 +36,5 @@ contract! {
     a_generation_is_never_used_twice
     state_comes_back
     pools_and_pins_are_kept_until_forgotten
+    a_cache_waits_once
 }

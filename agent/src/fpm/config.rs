@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 
 use stratus_core::Pool;
-use stratus_core::environment::CodeAccess;
+use stratus_core::environment::{CodeAccess, Sessions};
 use stratus_core::pool::{GENERATION_HEADER, PING_PATH, STATUS_PATH};
 
 use super::ini::{self, IniError};
+use super::sessions::{self, SessionsError};
 
 /// Where members see their configuration.
 pub const CONF: &str = "/stratus/conf";
@@ -21,6 +22,8 @@ pub const SESSIONS: &str = "/stratus/sessions";
 pub const TMP: &str = "/stratus/tmp";
 /// Folder of the `php.ini` part under [`CONF`].
 pub const INI_FOLDER: &str = "ini";
+/// Where members see the script that resets `OPcache`. nginx runs scripts of the docroot only.
+pub const OPCACHE_RESET: &str = "/stratus/conf/opcache.php";
 /// Connections that wait while every worker is busy. Past it, the kernel refuses.
 pub const BACKLOG: u32 = 4096;
 /// How long FPM lets a request run after SIGQUIT. The engine's own grace period is shorter and decides.
@@ -32,6 +35,9 @@ pub enum ConfigError {
     /// A `php.ini` setting.
     #[error(transparent)]
     Ini(#[from] IniError),
+    /// Where sessions are kept.
+    #[error(transparent)]
+    Sessions(#[from] SessionsError),
     /// An environment variable's name.
     #[error("php.env key {0:?} is no name of a variable; use letters, digits and underscores")]
     Name(String),
@@ -86,6 +92,10 @@ pub fn fpm(pool: &Pool, index: u16) -> Result<String, ConfigError> {
 /// When a setting cannot be written.
 pub fn php_ini(pool: &Pool) -> Result<String, ConfigError> {
     let mut settings: BTreeMap<&str, String> = defaults(pool).into_iter().collect();
+    if let Sessions::Redis(url) = &pool.sessions {
+        settings.insert("session.save_handler", "redis".to_owned());
+        settings.insert("session.save_path", sessions::save_path(url.expose())?);
+    }
     for (key, value) in &pool.php.ini {
         settings.insert(key, value.clone());
     }
@@ -134,6 +144,12 @@ pub fn prepend(pool: &Pool) -> Result<String, ConfigError> {
          header('{GENERATION_HEADER}: {generation}');\n",
         pool.id
     );
+    // The operator's script may do anything, and ours is to answer one word.
+    text.extend([
+        "if ($_SERVER['SCRIPT_FILENAME'] === '",
+        OPCACHE_RESET,
+        "') { return; }\n",
+    ]);
     if let Some(own) = pool
         .php
         .ini
@@ -144,6 +160,24 @@ pub fn prepend(pool: &Pool) -> Result<String, ConfigError> {
         text.extend(["require ", &literal, ";\n"]);
     }
     Ok(text)
+}
+
+/// The script that resets `OPcache` and says `reset`, `off` where there is none, or `refused`.
+pub fn opcache_reset() -> &'static str {
+    "<?php
+// Written by Stratus. Changes are lost.
+header('Content-Type: text/plain');
+$status = function_exists('opcache_get_status') ? @opcache_get_status(false) : false;
+if (!extension_loaded('Zend OPcache') || !ini_get('opcache.enable')) {
+    echo 'off';
+} elseif ($status && ($status['restart_pending'] || $status['restart_in_progress'])) {
+    echo 'reset';
+} elseif (function_exists('opcache_reset') && @opcache_reset()) {
+    echo 'reset';
+} else {
+    echo 'refused';
+}
+"
 }
 
 fn check_variable(name: &str, value: &str) -> Result<(), ConfigError> {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! generations/42/sock/          0750 php user : nginx's group; 0.sock appears here
-//! generations/42/conf/          0750 root : php group; 0.conf, prepend.php, ini/stratus.ini
+//! generations/42/conf/          0750 root : php group; 0.conf, prepend.php, opcache.php, ini/stratus.ini
 //! generations/42/tmp/0/         0700 php user; uploads of member 0
 //! generations/42/overlay/0/     upper and work folder of member 0, where the code is writable
 //! generations/42/code           -> ../../releases/<digest>
@@ -188,6 +188,11 @@ fn write_configuration(layout: &Layout, pool: &Pool) -> Result<(), GenerationErr
     durable::file(
         &folder.join("prepend.php"),
         &config::prepend(pool)?,
+        readable,
+    )?;
+    durable::file(
+        &folder.join("opcache.php"),
+        config::opcache_reset(),
         readable,
     )?;
     durable::file(&ini.join("stratus.ini"), &config::php_ini(pool)?, readable)?;

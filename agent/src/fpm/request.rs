@@ -3,6 +3,8 @@
 use stratus_core::Pool;
 use stratus_core::pool::{PING_PATH, STATUS_PATH};
 
+use super::config::OPCACHE_RESET;
+
 /// Parameters of a request.
 pub type Params = Vec<(&'static str, String)>;
 
@@ -24,6 +26,11 @@ pub fn ping() -> Params {
 /// FPM's status, with every process.
 pub fn status() -> Params {
     own(STATUS_PATH, "json&full")
+}
+
+/// The script that resets `OPcache`, which lies with the members' configuration.
+pub fn opcache_reset() -> Params {
+    own(OPCACHE_RESET, "")
 }
 
 /// A page of the application: a script where `path` names one, else what the front controller makes of it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stratus_core::environment::{CodeAccess, Php, User};
+use stratus_core::environment::{CodeAccess, Php, Sessions, User};
 use stratus_core::{Generation, Pool, PoolId};
 
 /// `shop-g42`: two members of three workers.
@@ -36,5 +36,6 @@ pub fn pool() -> Pool {
         docroot: "pub".into(),
         front: "index.php".to_owned(),
         upload_limit: 64 << 20,
+        sessions: Sessions::Files,
     }
 }

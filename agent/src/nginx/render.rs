@@ -31,6 +31,8 @@ const REVISION: &str = "# revision ";
 const DIGEST: &str = "# digest ";
 /// Connections of one worker; a request for PHP takes two.
 const CONNECTIONS: u32 = 8192;
+/// Where Varnish asks; visitors do not reach it.
+const VARNISH_PORT: u16 = 8080;
 
 /// How nginx runs on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -238,10 +240,31 @@ fn base(settings: &Settings, layout: &Layout) -> Result<Vec<Directive>, Unprinta
     ];
     http.extend(fastcgi::transport());
     if settings.debug_header == DebugHeader::Hidden {
-        let header = Arg::word(stratus_core::pool::GENERATION_HEADER);
-        http.push(Directive::line("fastcgi_hide_header", [header]));
+        http.extend(generation_for_varnish());
     }
     Ok(http)
+}
+
+/// Visitors do not see which generation answered; Varnish, which asks on a port of its own, tags its pages with it.
+fn generation_for_varnish() -> Vec<Directive> {
+    let header = || Arg::word(stratus_core::pool::GENERATION_HEADER);
+    let ports = vec![
+        Directive::words("default", &[""]),
+        Directive::line(
+            Arg::number(VARNISH_PORT),
+            [Arg::var("upstream_http_x_stratus_generation")],
+        ),
+    ];
+    let map = [Arg::var("server_port"), Arg::var("stratus_generation")];
+    vec![
+        Directive::line("fastcgi_hide_header", [header()]),
+        Directive::block("map", map, ports),
+        // Nothing is added where the value is empty.
+        Directive::line(
+            "add_header",
+            [header(), Arg::var("stratus_generation"), "always".into()],
+        ),
+    ]
 }
 
 /// One access record a request. They say nothing of what was asked for: no path, no query, no address.

@@ -9,7 +9,7 @@ use crate::error::CliError;
 use crate::session::Session;
 
 /// The groups of the overview. Every command that is not hidden is in exactly one.
-pub const GROUPS: [(&str, &[&str]); 5] = [
+pub const GROUPS: [(&str, &[&str]); 6] = [
     (
         "Deploy",
         &[
@@ -58,6 +58,17 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
             "nginx.update",
         ],
     ),
+    (
+        "Caches",
+        &[
+            "cache.all.clear",
+            "cache.opcache.flush",
+            "cache.redis.clear",
+            "cache.varnish.clear",
+            "cache.cloudfront.invalidate",
+            "cache.cdn.purge",
+        ],
+    ),
     ("This program", &["doctor", "help", "completions", "man"]),
 ];
 
@@ -100,7 +111,7 @@ pub fn overview(command: &clap::Command) -> String {
                 .find_subcommand(name)
                 .and_then(clap::Command::get_about);
             let about = about.map(ToString::to_string).unwrap_or_default();
-            let _ = writeln!(text, "  {name:<22} {about}");
+            let _ = writeln!(text, "  {name:<27} {about}");
         }
     }
     text.push_str(

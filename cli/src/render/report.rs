@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use stratus_proto::json::lower;
 use stratus_proto::v1::{Kind, Operation, Outcome};
 
+use super::caches;
 use super::units::{bytes, count, counted, short, span, took};
 use crate::error::CliError;
 use crate::output::Out;
@@ -71,14 +72,16 @@ pub fn success(operation: &Operation) -> String {
             served(operation)
         ),
         Kind::Switch => format!(
-            "switched {environment} to generation {} in {time}: {}",
+            "switched {environment} to generation {} in {time}: {}{}",
             operation.to.unwrap_or(generation),
-            served(operation)
+            served(operation),
+            caches::clause(operation)
         ),
         Kind::Rollback => format!(
-            "rolled {environment} back to generation {} in {time}: {}",
+            "rolled {environment} back to generation {} in {time}: {}{}",
             operation.to.unwrap_or(generation),
-            served(operation)
+            served(operation),
+            caches::clause(operation)
         ),
         Kind::Abort => {
             format!("dropped the standby of {environment}, generation {generation}, in {time}")

@@ -1,5 +1,6 @@
 //! The caches in front of and behind an environment, which are cleared after a change of generation.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,9 @@ pub struct RedisCache {
     pub name: String,
     /// Shape: `redis://[user:password@]host[:port][/database]`, `rediss://` for TLS.
     pub url: Setting,
+    /// Certificates of the authority that its certificate is checked against, in PEM; none: those of this host.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
 }
 
 /// The Varnish in front of nginx.

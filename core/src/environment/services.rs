@@ -29,3 +29,10 @@ pub enum Sessions {
     /// A Redis server that is never cleared. Shape: `redis://redis-session:6380`.
     Redis(Setting),
 }
+
+impl Sessions {
+    /// Whether they are files.
+    pub fn is_files(&self) -> bool {
+        *self == Self::Files
+    }
+}

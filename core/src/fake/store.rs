@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
+use crate::cache::{PendingClear, Target};
 use crate::environment::Environment;
 use crate::operation::{Entry, Event, Outcome};
 use crate::route::RouteTable;
@@ -29,6 +30,7 @@ struct Rows {
     environments: Vec<Environment>,
     routes: RouteTable,
     pins: BTreeSet<(EnvironmentName, ReleaseId)>,
+    clears: BTreeMap<(EnvironmentName, Target), PendingClear>,
 }
 
 impl MemoryStore {
@@ -234,6 +236,26 @@ impl Store for MemoryStore {
             Pin::Keep => rows.pins.insert(key),
             Pin::Release => rows.pins.remove(&key),
         };
+        Ok(())
+    }
+
+    async fn pending_clears(&self) -> Result<Vec<PendingClear>, StoreError> {
+        Ok(self.rows().clears.values().cloned().collect())
+    }
+
+    async fn put_pending_clear(&self, pending: &PendingClear) -> Result<(), StoreError> {
+        let key = (pending.environment.clone(), pending.target.clone());
+        self.rows().clears.insert(key, pending.clone());
+        Ok(())
+    }
+
+    async fn forget_pending_clear(
+        &self,
+        environment: &EnvironmentName,
+        target: &Target,
+    ) -> Result<(), StoreError> {
+        let key = (environment.clone(), target.clone());
+        self.rows().clears.remove(&key);
         Ok(())
     }
 }

@@ -115,6 +115,18 @@ impl World {
         busy.then(|| format!("{id} was signalled while it holds requests"))
     }
 
+    /// Why caches must not be cleared now, if they must not: what still holds requests fills them again.
+    pub fn why_not_clear(&self, environment: &EnvironmentName) -> Option<String> {
+        let live = self.links.get(environment).and_then(|links| links.live);
+        let (busy, _) = self.pools.iter().find(|(id, pool)| {
+            &id.environment == environment
+                && Some(id.generation) != live
+                && pool.busy
+                && pool.running
+        })?;
+        Some(format!("caches were cleared while {busy} holds requests"))
+    }
+
     /// Points the links; a pool that traffic leaves may still hold requests.
     pub fn flip(&mut self, environment: &EnvironmentName, links: Links) {
         let before = self.links.get(environment).and_then(|l| l.live);

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cache::ClearReport;
 use crate::fault::Fault;
 use crate::operation::decide::Outcome;
 use crate::release::Snapshot;
@@ -102,6 +103,8 @@ pub enum Output {
         /// What visitors saw, where it could be counted.
         tally: Option<Tally>,
     },
+    /// Of Clear: how each cache fared.
+    Cleared(Vec<ClearReport>),
 }
 
 /// The output of the latest success of the forward step for which `pick` answers.

@@ -116,16 +116,17 @@ impl Plan {
             ),
             Kind::Reinit { .. } => (
                 Some(fresh(&context)),
-                [prepare(environment), SWITCH.to_vec()].concat(),
+                [prepare(environment), switch(environment)].concat(),
             ),
             Kind::Deploy { mode, .. } => (Some(fresh(&context)), deploy(environment, *mode)),
             Kind::Switch => {
                 let standby = state.standby.as_ref().ok_or(PlanError::NoStandby)?;
-                (Some(standby.into()), [&[Step::AwaitReady], SWITCH].concat())
+                let steps = [vec![Step::AwaitReady], switch(environment)].concat();
+                (Some(standby.into()), steps)
             }
             Kind::Rollback => {
                 let previous = state.previous.as_ref().ok_or(PlanError::NoPrevious)?;
-                (Some(previous.into()), rollback(context.warmth))
+                (Some(previous.into()), rollback(environment, context.warmth))
             }
             Kind::Abort => {
                 let standby = state.standby.as_ref().ok_or(PlanError::NoStandby)?;
@@ -187,9 +188,6 @@ impl Plan {
     }
 }
 
-/// The steps that move traffic to a pool that is ready.
-const SWITCH: &[Step] = &[Step::Route, Step::Promote, Step::Drain, Step::Park];
-
 /// The pool that is made.
 fn fresh(context: &Context<'_>) -> Target {
     Target {
@@ -236,18 +234,32 @@ fn deploy(environment: &Environment, mode: Mode) -> Vec<Step> {
             steps.extend([Step::Thaw, Step::Confirm, Step::Promote]);
         }
     }
+    steps.extend(clear(environment));
     steps.extend(hook(Step::AfterSwitch, &hooks.after_switch));
     steps.extend([Step::Check, Step::Park]);
     steps
 }
 
-fn rollback(warmth: Warmth) -> Vec<Step> {
+/// The steps that move traffic to a pool that is ready.
+fn switch(environment: &Environment) -> Vec<Step> {
+    let mut steps = vec![Step::Route, Step::Promote, Step::Drain];
+    steps.extend(clear(environment));
+    steps.push(Step::Park);
+    steps
+}
+
+/// Caches are cleared when the old pool can no longer fill them.
+fn clear(environment: &Environment) -> Option<Step> {
+    (!environment.caches.is_empty()).then_some(Step::Clear)
+}
+
+fn rollback(environment: &Environment, warmth: Warmth) -> Vec<Step> {
     let mut steps = Vec::new();
     if warmth == Warmth::Cold {
         steps.push(Step::Start);
     }
     steps.push(Step::AwaitReady);
-    steps.extend(SWITCH);
+    steps.extend(switch(environment));
     steps
 }
 

@@ -44,6 +44,8 @@ pub enum Step {
     AfterSwitch,
     /// Look at the site as a visitor does: the point of no return of a deployment.
     Check,
+    /// Clear the caches, inner before outer.
+    Clear,
     /// Keep the old pool warm; stop every older one.
     Park,
     /// Take the standby out of reach of a switch.
@@ -89,6 +91,7 @@ impl Step {
             Self::Route | Self::Check => Class::Pivot,
             Self::Promote
             | Self::Drain
+            | Self::Clear
             | Self::Park
             | Self::Unstage
             | Self::Discard
@@ -118,6 +121,7 @@ impl Step {
             Self::Drain => "drain",
             Self::AfterSwitch => "after_switch",
             Self::Check => "check",
+            Self::Clear => "clear",
             Self::Park => "park",
             Self::Unstage => "unstage",
             Self::Discard => "discard",

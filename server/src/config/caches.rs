@@ -5,7 +5,7 @@ use stratus_core::environment::{Caches, Sessions, Setting};
 use url::Url;
 
 use super::section::{Section, Value, shown};
-use super::{Variables, name};
+use super::{Variables, name, path};
 
 /// The keys of `caches`.
 const KEYS: &[&str] = &["redis", "varnish", "cloudfront", "fastly", "cloudflare"];
@@ -117,7 +117,7 @@ fn redis_cache(
     sessions: &Sessions,
     variables: Variables<'_>,
 ) -> Option<RedisCache> {
-    let section = item.section(&["name", "url"], &[])?;
+    let section = item.section(&["name", "url", "ca"], &[])?;
     let (name, url) = (
         section.need("name", "fpc"),
         section.need("url", "redis://redis:6379"),
@@ -131,7 +131,10 @@ fn redis_cache(
         place.fault("is the database that holds the sessions, which are never cleared; give the cache another database or server");
         return None;
     }
-    Some(RedisCache { name, url })
+    let ca = section
+        .get("ca")
+        .and_then(|value| value.parse(path::absolute));
+    Some(RedisCache { name, url, ca })
 }
 
 /// `files`, or `{redis: URL}`.

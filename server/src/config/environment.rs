@@ -36,9 +36,11 @@ pub(super) const KEYS: &[&str] = &[
     "maintenance",
     "check",
     "hold",
+    "caches",
+    "sessions",
 ];
 /// Known names that later versions build.
-pub(super) const PLANNED: &[&str] = &["http", "crons", "caches", "sessions", "workers"];
+pub(super) const PLANNED: &[&str] = &["http", "crons", "workers"];
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);

@@ -14,14 +14,19 @@ pub(super) fn read(value: Option<&Value<'_>>) -> Server {
     let default = Server {
         data_dir: "/var/lib/stratus".into(),
         socket: "/run/stratus/stratus.sock".into(),
+        network: None,
     };
     let planned = ["listen", "panel", "metrics"];
-    let Some(section) = value.and_then(|v| v.section(&["data_dir", "socket"], &planned)) else {
+    let Some(section) = value.and_then(|v| v.section(&["data_dir", "socket", "network"], &planned))
+    else {
         return default;
     };
     let server = Server {
         data_dir: section.or("data_dir", default.data_dir, path::absolute),
         socket: section.or("socket", default.socket, path::absolute),
+        network: section
+            .get("network")
+            .and_then(|value| value.parse(network)),
     };
     if let Some(value) = section.get("data_dir") {
         check(
@@ -34,6 +39,17 @@ pub(super) fn read(value: Option<&Value<'_>>) -> Server {
         check(&value, &server.socket, "shorten it");
     }
     server
+}
+
+/// The name of a Docker network in which containers know each other by name.
+fn network(text: &str) -> Result<String, String> {
+    let name = scalar::container(text)?;
+    if ["bridge", "host", "none"].contains(&name.as_str()) {
+        return Err(format!(
+            "`{name}` is a network of the engine's own, where no container has a name; create one, such as stratus"
+        ));
+    }
+    Ok(name)
 }
 
 /// Notes a socket path that the kernel does not take.

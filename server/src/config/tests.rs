@@ -1,5 +1,6 @@
 //! One test a rule, with the whole message an operator gets.
 
+mod caches;
 mod document;
 mod keys;
 mod php;

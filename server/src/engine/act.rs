@@ -15,10 +15,12 @@
 //! | promote | write down who is live; restart policies | the roles and policies as they were |
 //! | drain | wait until the old pool holds nothing | – |
 //! | check | look at the site as a visitor does | – |
+//! | clear | clear the caches; what fails goes on in the background | – |
 //! | park | keep the old pool warm, remove older ones | – |
 //! | unstage, discard | take the standby back, remove it | – |
 //! | retire, reap | stop a pool, remove a release, if still due | – |
 
+mod caches;
 mod deploy;
 mod init;
 mod retention;
@@ -37,6 +39,7 @@ use stratus_core::store::StoreError;
 use stratus_core::{Pool, PoolId, Router, Runtime, Snapshots, Store, Traffic};
 use tokio_util::sync::CancellationToken;
 
+use crate::caches::Clearing;
 use crate::clock::Clock;
 use crate::engine::feed::Feed;
 
@@ -72,6 +75,8 @@ pub struct Machine {
     pub snapshots: Arc<dyn Snapshots>,
     /// Counts requests.
     pub traffic: Arc<dyn Traffic>,
+    /// Clears caches.
+    pub caches: Clearing,
     /// Keeps state.
     pub store: Arc<dyn Store>,
     /// Tells the time.
@@ -155,6 +160,7 @@ impl Act for Machine {
             Step::Promote => self.promote(plan).await?,
             Step::Drain => return self.drain(plan).await,
             Step::Check => self.check(situation).await?,
+            Step::Clear => return self.clear(plan).await,
             Step::Park => self.park(situation).await?,
             Step::Unstage => self.unstage(plan).await?,
             Step::Discard => self.discard(plan).await?,
@@ -191,6 +197,7 @@ impl Act for Machine {
             | Step::Confirm
             | Step::Drain
             | Step::Check
+            | Step::Clear
             | Step::Park
             | Step::Unstage
             | Step::Discard

@@ -1,11 +1,13 @@
 //! Domain values as messages: free functions named `to_x`.
 
+use stratus_core::cache::ClearReport;
 use stratus_core::operation::Direction;
 use stratus_core::operation::{Class, Entry, Event, Kind, Outcome, Plan};
 use stratus_core::release::Counts;
 use stratus_core::store::Operation;
 use stratus_proto::v1 as proto;
 
+use crate::caches::Waiting;
 use crate::report::{Report, StepReport, StepState, describe};
 
 /// An operation with its report.
@@ -49,6 +51,30 @@ pub fn to_operation(operation: &Operation, entries: &[Entry]) -> proto::Operatio
             .map(|s| s.stripped.clone())
             .unwrap_or_default(),
         rewritten: report.snapshot.map(|s| s.rewritten).unwrap_or_default(),
+        caches: report.caches.iter().map(to_cache).collect(),
+    }
+}
+
+/// How a cache fared.
+pub fn to_cache(report: &ClearReport) -> proto::CacheReport {
+    proto::CacheReport {
+        cache: report.target.to_string(),
+        state: report.state.name().to_owned(),
+        ms: report.ms,
+        error: report.error.clone(),
+        receipt: report.receipt.clone().unwrap_or_default(),
+    }
+}
+
+/// A cache that waits to be cleared.
+pub fn to_pending(waiting: &Waiting) -> proto::PendingCache {
+    let pending = &waiting.pending;
+    proto::PendingCache {
+        cache: pending.target.to_string(),
+        since: pending.since_ms,
+        tries: pending.tries,
+        error: pending.error.clone(),
+        next_ms: u64::try_from(waiting.next.as_millis()).unwrap_or(u64::MAX),
     }
 }
 

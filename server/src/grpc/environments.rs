@@ -9,6 +9,7 @@ use stratus_proto::v1::environments_server::Environments;
 use tonic::{Request, Response, Status};
 
 use crate::config;
+use crate::grpc::convert::to_pending;
 use crate::grpc::{Api, actor, status};
 
 #[tonic::async_trait]
@@ -187,6 +188,7 @@ impl Api {
             Some(holder) => Some(self.report(holder).await?),
             None => None,
         };
+        let waiting = self.control.machine.caches.waiting(&environment.name).await;
         Ok(proto::EnvironmentStatus {
             name: environment.name.to_string(),
             live,
@@ -195,6 +197,7 @@ impl Api {
             operation,
             drift,
             maintenance,
+            pending: waiting.iter().map(to_pending).collect(),
         })
     }
 

@@ -11,7 +11,7 @@ use stratus_core::store::StoreError;
 use crate::store::database::failed;
 
 /// The version that this code reads and writes, in `PRAGMA user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// `PRAGMA application_id`, "STRA": tells our file from any other database.
 const APPLICATION: i64 = 0x5354_5241;
 
@@ -43,6 +43,13 @@ CREATE TABLE events (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// What leads from each version to the next; a new database takes all of it.
+const UPGRADES: [&str; 1] = ["
+CREATE TABLE pending_clears (
+    environment TEXT NOT NULL, target TEXT NOT NULL, pending TEXT NOT NULL, PRIMARY KEY (environment, target)
+) STRICT;
+"];
+
 /// Plans and pools hold the secrets of `php.env`. SQLite gives its own log the mode of the database.
 const OWNER_ONLY: u32 = 0o600;
 
@@ -73,13 +80,22 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
             })
             .map_err(failed)?;
     }
-    if version == 0 {
-        let script = format!(
-            "BEGIN IMMEDIATE;{TABLES}PRAGMA application_id = {APPLICATION};PRAGMA user_version = {VERSION};COMMIT;"
-        );
-        connection.execute_batch(&script).map_err(failed)?;
-    }
+    upgrade(&connection, version)?;
     Ok(connection)
+}
+
+/// Brings the tables from `version`, 0 for none, to the present one, whole or not at all.
+fn upgrade(connection: &Connection, version: i64) -> Result<(), StoreError> {
+    if version == VERSION {
+        return Ok(());
+    }
+    let first = if version == 0 { TABLES } else { "" };
+    let done = usize::try_from(version - 1).unwrap_or_default();
+    let rest = UPGRADES.get(done..).unwrap_or_default().concat();
+    let script = format!(
+        "BEGIN IMMEDIATE;{first}{rest}PRAGMA application_id = {APPLICATION};PRAGMA user_version = {VERSION};COMMIT;"
+    );
+    connection.execute_batch(&script).map_err(failed)
 }
 
 /// Makes the file for its owner alone, or takes away what others may do with one that is there.
@@ -116,7 +132,7 @@ fn check(connection: &Connection, path: &Path, is_new: bool) -> Result<i64, Stor
         );
         return Err(StoreError::Unreadable { detail });
     }
-    if application != APPLICATION || version != VERSION {
+    if application != APPLICATION || version < 1 {
         return Err(unreadable(path, "it is not a Stratus database"));
     }
     let verdict: String = connection
@@ -135,4 +151,31 @@ fn unreadable(path: &Path, why: &str) -> StoreError {
         "{path} is damaged ({why}); restore it from a backup, or move it away to begin anew: running pools are then not known"
     );
     StoreError::Unreadable { detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_of_the_first_version_is_brought_to_this_one_and_keeps_what_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let first = Connection::open(&path).unwrap();
+        let script = format!(
+            "{TABLES}PRAGMA application_id = {APPLICATION};PRAGMA user_version = 1;INSERT INTO pins VALUES ('shop', 'a');"
+        );
+        first.execute_batch(&script).unwrap();
+        drop(first);
+        for _ in 0..2 {
+            let opened = open(&path).unwrap();
+            let count = |table: &str| {
+                let sql = format!("SELECT COUNT(*) FROM {table}");
+                opened
+                    .query_row(&sql, [], |row| row.get::<_, i64>(0))
+                    .unwrap()
+            };
+            assert_eq!((count("pins"), count("pending_clears")), (1, 0));
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What every store does, in memory or on disk. Each function wants a store of its own.
 
+use stratus_core::cache::{Outer, Parts, PendingClear, Scope, Target};
 use stratus_core::fault::Fault;
 use stratus_core::operation::plan::FORMAT;
 use stratus_core::operation::{Direction, Event, Kind, Outcome, Output, Plan, Step};
@@ -347,6 +348,7 @@ pub fn pool(environment: &str, generation: u32) -> Pool {
         docroot: spec.docroot,
         front: spec.front,
         upload_limit: spec.upload_limit,
+        sessions: spec.sessions,
     }
 }
 
@@ -394,4 +396,55 @@ pub async fn pools_and_pins_are_kept_until_forgotten(store: &dyn Store) {
             .expect("unpinned");
     }
     assert_eq!(store.pinned(&shop).await.expect("readable"), [two]);
+}
+
+/// What waits for a cache is one, whatever was put before; other caches and environments are left alone.
+///
+/// # Panics
+/// When it is not so.
+pub async fn a_cache_waits_once(store: &dyn Store) {
+    let (shop, blog) = (name("shop"), name("blog"));
+    let fpc = || Target::Redis("fpc".to_owned());
+    let put = [
+        pending(&shop, fpc(), 0),
+        pending(&shop, Target::Varnish, 0),
+        pending(&blog, Target::Varnish, 3),
+        pending(&shop, fpc(), 1),
+    ];
+    for pending in &put {
+        store.put_pending_clear(pending).await.expect("stored");
+    }
+    let mut all = store.pending_clears().await.expect("readable");
+    all.sort_by(|a, b| (&a.environment, &a.target).cmp(&(&b.environment, &b.target)));
+    assert_eq!(all, [put[2].clone(), put[3].clone(), put[1].clone()]);
+    for _ in 0..2 {
+        let forgotten = store.forget_pending_clear(&shop, &Target::Varnish).await;
+        forgotten.expect("forgotten");
+    }
+    let left = store.pending_clears().await.expect("readable");
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert!(left.contains(&put[2]) && left.contains(&put[3]));
+}
+
+fn pending(environment: &EnvironmentName, target: Target, tries: u32) -> PendingClear {
+    let parts = Parts {
+        urls: ["https://shop.example/'; DROP TABLE".to_owned()].into(),
+        ..Parts::default()
+    };
+    let scope = match tries {
+        0 => Scope::Parts(parts),
+        tries => Scope::All {
+            generation: Some(Generation(tries)),
+        },
+    };
+    PendingClear {
+        environment: environment.clone(),
+        target,
+        scope,
+        reference: "once".to_owned(),
+        since_ms: 7,
+        tries,
+        error: "„ø“".to_owned(),
+        outer: Outer::IfLate,
+    }
 }

@@ -9,7 +9,8 @@ use stratus_core::operation::plan::{Context, Warmth};
 use stratus_core::operation::{Kind, Outcome, Plan};
 use stratus_core::route::RouteTable;
 use stratus_core::store::Operation;
-use stratus_core::{Environment, EnvironmentState, Generation, Pool, PoolId, Store};
+use stratus_core::{Cleaner, Environment, EnvironmentState, Generation, Pool, PoolId, Store};
+use stratus_server::caches::Clearing;
 use stratus_server::clock::Clock;
 use stratus_server::engine::act::{Actor, Machine};
 use stratus_server::engine::executor::Executor;
@@ -162,10 +163,15 @@ impl Bench {
             router: Arc::new(self.machine.clone()),
             snapshots: Arc::new(self.machine.clone()),
             traffic: Arc::new(self.machine.clone()),
+            caches: self.clearing(store.clone(), Arc::new(self.machine.clone())),
             store,
             clock: self.clock.clone(),
             routes: Arc::default(),
         }
+    }
+
+    fn clearing(&self, store: Arc<dyn Store>, cleaner: Arc<dyn Cleaner>) -> Clearing {
+        Clearing::new(store, cleaner, self.clock.clone(), CancellationToken::new())
     }
 
     /// The same, with every effect on the machine behind `tap`.
@@ -177,7 +183,8 @@ impl Bench {
         Machine {
             runtime: brittle.clone(),
             router: brittle.clone(),
-            snapshots: brittle,
+            snapshots: brittle.clone(),
+            caches: self.clearing(tap.clone(), brittle),
             ..self.machine(tap.clone())
         }
     }

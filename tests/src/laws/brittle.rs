@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use stratus_core::cache::{Clear, ClearError, Cleared, Target};
 use stratus_core::environment::Ready;
 use stratus_core::fake::FakeMachine;
 use stratus_core::release::{OnDisk, Snapshot};
@@ -13,8 +14,8 @@ use stratus_core::runtime::{Drained, Observed, Restart, RuntimeError};
 use stratus_core::snapshots::{Forecast, SnapshotError, Take};
 use stratus_core::tenant::{TenantError, TenantRules};
 use stratus_core::{
-    Environment, EnvironmentName, Generation, OperationId, Pool, PoolId, ReleaseId, Router,
-    Runtime, Snapshots,
+    Cleaner, Environment, EnvironmentName, Generation, OperationId, Pool, PoolId, ReleaseId,
+    Router, Runtime, Snapshots,
 };
 
 use crate::laws::tap::{Tap, Tripped};
@@ -46,6 +47,25 @@ impl From<Tripped> for SnapshotError {
         Self::NoSpace {
             detail: "the disk failed on purpose".to_owned(),
         }
+    }
+}
+
+impl From<Tripped> for ClearError {
+    fn from(Tripped: Tripped) -> Self {
+        Self::Unavailable {
+            detail: "the cache failed on purpose".to_owned(),
+        }
+    }
+}
+
+#[async_trait]
+impl Cleaner for Brittle {
+    async fn clear(&self, clear: Clear<'_>) -> Result<Cleared, ClearError> {
+        self.tap.effect(self.machine.clear(clear)).await
+    }
+
+    async fn is_done(&self, _: &Environment, _: &Target, _: &str) -> Result<bool, ClearError> {
+        Ok(true)
     }
 }
 

@@ -8,6 +8,7 @@ use stratus_core::fault::Fault;
 use stratus_core::operation::{Direction, Kind, Outcome, Step};
 use stratus_core::store::Operation;
 use stratus_core::{Environment, EnvironmentState, OperationId, Store};
+use stratus_server::caches::Clearing;
 use stratus_server::engine::Engine;
 use stratus_server::engine::act::{Act, Actor, Machine};
 use stratus_server::engine::admission::{Submission, SubmitError};
@@ -84,16 +85,23 @@ impl Control {
         clock: Arc<HandClock>,
         wrap: impl FnOnce(Actor) -> A,
     ) -> Self {
+        let shutdown = CancellationToken::new();
+        let caches = Clearing::new(
+            store.clone(),
+            Arc::new(machine.clone()),
+            clock.clone(),
+            shutdown.clone(),
+        );
         let actor: Actor = Arc::new(Machine {
             runtime: Arc::new(machine.clone()),
             router: Arc::new(machine.clone()),
             snapshots: Arc::new(machine.clone()),
             traffic: Arc::new(machine.clone()),
+            caches,
             store: store.clone(),
             clock: clock.clone(),
             routes: Arc::default(),
         });
-        let shutdown = CancellationToken::new();
         let engine = Engine::new(
             store.clone(),
             Arc::new(machine.clone()),

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use stratus_core::environment::caches::{CloudFront, RedisCache, Varnish};
 use stratus_core::environment::{
-    Caches, Check, CodeAccess, HOLD, Hooks, Keep, Maintenance, Php, Ready, Replicas, Sessions, User,
+    Caches, Check, CodeAccess, HOLD, Hooks, Keep, Maintenance, Php, Ready, Replicas, Sessions,
+    Setting, User,
 };
 use stratus_core::operation::{Kind, Mode};
 use stratus_core::snapshots::Verify;
@@ -52,6 +54,29 @@ pub fn environment(name: &str) -> Environment {
         maintenance: Maintenance::default(),
         check: Check::default(),
         hold: HOLD,
+    }
+}
+
+/// Two databases of Redis, Varnish, and a CDN.
+pub fn caches() -> Caches {
+    let redis = |name: &str| RedisCache {
+        name: name.to_owned(),
+        url: format!("redis://{name}").as_str().into(),
+        ca: None,
+    };
+    Caches {
+        redis: vec![redis("fpc"), redis("config")],
+        varnish: Some(Varnish {
+            url: "http://varnish".into(),
+            tags_header: "X-Magento-Tags-Pattern".to_owned(),
+        }),
+        cloudfront: Some(CloudFront {
+            distribution: "E123".to_owned(),
+            key_id: "AKIDEXAMPLE".into(),
+            secret: Setting::secret("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
+            endpoint: None,
+        }),
+        ..Caches::default()
     }
 }
 

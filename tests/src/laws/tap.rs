@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use stratus_core::cache::{PendingClear, Target};
 use stratus_core::operation::{Direction, Entry, Event, Outcome};
 use stratus_core::route::RouteTable;
 use stratus_core::store::{Begun, Operation, Pin, StoreError};
@@ -377,5 +378,23 @@ impl Store for Tap {
     ) -> Result<(), StoreError> {
         self.write(Scope::Every, self.inner.pin(environment, release, pin))
             .await
+    }
+
+    async fn pending_clears(&self) -> Result<Vec<PendingClear>, StoreError> {
+        self.living()?.pending_clears().await
+    }
+
+    async fn put_pending_clear(&self, pending: &PendingClear) -> Result<(), StoreError> {
+        self.write(Scope::Every, self.inner.put_pending_clear(pending))
+            .await
+    }
+
+    async fn forget_pending_clear(
+        &self,
+        environment: &EnvironmentName,
+        target: &Target,
+    ) -> Result<(), StoreError> {
+        let forgotten = self.inner.forget_pending_clear(environment, target);
+        self.write(Scope::Every, forgotten).await
     }
 }

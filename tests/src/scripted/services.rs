@@ -3,6 +3,7 @@
 use std::pin::Pin;
 
 use futures_util::{Stream, StreamExt, stream};
+use stratus_proto::v1::caches_server::Caches;
 use stratus_proto::v1::doctor_server::Doctor;
 use stratus_proto::v1::environments_server::Environments;
 use stratus_proto::v1::nginx_server::Nginx;
@@ -158,6 +159,24 @@ impl Releases for Play {
 
     async fn unpin(&self, request: Request<api::PinRequest>) -> Answered<api::Release> {
         self.release(request)
+    }
+}
+
+#[tonic::async_trait]
+impl Caches for Play {
+    async fn clear(&self, request: Request<api::ClearRequest>) -> Answered<api::ClearReply> {
+        self.note_other(request);
+        let reply = self.script().cleared.pop_front();
+        scripted(reply.transpose()?)
+    }
+
+    async fn invalidation(
+        &self,
+        request: Request<api::InvalidationRequest>,
+    ) -> Answered<api::InvalidationReply> {
+        self.note_other(request);
+        let done = self.script().invalidations.pop_front();
+        scripted(done.map(|done| api::InvalidationReply { done }))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The recipes as text, and what is refused.
 
 use super::*;
+use crate::environment::caches::RedisCache;
 use crate::operation::sample::environment;
 use crate::snapshots::Verify;
 
@@ -217,4 +218,25 @@ fn a_stored_plan_is_read_back_as_it_was() {
     assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
     let unknown = text.replace("\"await_ready\"", "\"dance\"");
     assert!(serde_json::from_str::<Plan>(&unknown).is_err());
+}
+
+#[test]
+fn caches_are_cleared_after_the_drain_where_there_are_any() {
+    let mut environment = environment();
+    environment.caches.redis.push(RedisCache {
+        name: "fpc".to_owned(),
+        url: "redis://redis:6379".into(),
+        ca: None,
+    });
+    for kind in [Kind::Switch, Kind::Rollback] {
+        let context = Context {
+            environment: &environment,
+            state: &full(),
+            generation: Generation(4),
+            warmth: Warmth::Warm,
+        };
+        let plan = Plan::new("op".parse().unwrap(), kind, context).unwrap();
+        let last: Vec<_> = plan.steps[3..].to_vec();
+        assert_eq!(last, [Step::Drain, Step::Clear, Step::Park]);
+    }
 }

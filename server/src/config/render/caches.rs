@@ -1,5 +1,7 @@
 //! `caches` and `sessions` as configuration.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 use stratus_core::environment::{self, Sessions as Kept};
 
@@ -23,6 +25,8 @@ pub(super) struct Caches<'a> {
 struct Redis<'a> {
     name: &'a str,
     url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca: Option<&'a PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -65,6 +69,7 @@ pub(super) fn caches(caches: &environment::Caches) -> Option<Caches<'_>> {
             .map(|c| Redis {
                 name: &c.name,
                 url: value(&c.url),
+                ca: c.ca.as_ref(),
             })
             .collect(),
         varnish: caches.varnish.as_ref().map(|c| Varnish {

@@ -57,7 +57,7 @@ fn a_key_that_is_not_built_yet_says_so() {
             "1:55: server.metrics: is not built yet; remove it",
         ],
     );
-    for key in ["crons", "caches", "sessions", "workers"] {
+    for key in ["crons", "workers"] {
         refused(
             &site(&format!("{key}: {{}}")),
             &[&format!(

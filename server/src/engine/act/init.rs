@@ -142,5 +142,6 @@ fn pool(plan: &Plan, id: PoolId, image: &str, release: &ReleaseId) -> Pool {
         docroot: environment.docroot.clone(),
         front: environment.front.clone(),
         upload_limit: environment.upload_limit,
+        sessions: environment.sessions.clone(),
     }
 }

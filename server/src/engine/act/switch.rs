@@ -53,7 +53,7 @@ impl Machine {
         Ok(confirmed.await?)
     }
 
-    /// Moves traffic back to where it was and drains the pool that had it for a moment.
+    /// Moves traffic back to where it was, drains the pool that had it for a moment, and clears the caches of its pages.
     pub(super) async fn unroute(&self, plan: &Plan) -> Result<(), ActError> {
         let pool = self.target_pool(plan).await?;
         let site = match plan.origin_pool() {
@@ -80,7 +80,7 @@ impl Machine {
             self.runtime.thaw(&pool.id).await?;
         }
         self.drained(&pool, plan.environment.drain).await?;
-        Ok(())
+        self.clear_undone(plan).await
     }
 
     /// Without an nginx that can serve, a route is undone when the links are back: nobody is served meanwhile, and what

@@ -1,0 +1,164 @@
+//! Redis: one database is emptied in the background of the server (`FLUSHDB ASYNC`), never more, and never the one that
+//! holds the sessions.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use redis::io::AsyncDNSResolver;
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
+    RedisError, RedisFuture, ServerErrorKind, TlsCertificates,
+};
+use stratus_core::cache::ClearError;
+use stratus_core::environment::Sessions;
+use stratus_core::environment::caches::RedisCache;
+
+use super::names::{self, Names};
+
+/// How long a connection may take to be made, and an answer to come: together less than the worker waits.
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// Empties the database of `cache`, on every server that its name stands for.
+pub(super) async fn flush(
+    names: &dyn Names,
+    cache: &RedisCache,
+    sessions: &Sessions,
+) -> Result<(), ClearError> {
+    let info = parse(cache.url.expose())?;
+    let (host, port) = host(&info)?;
+    let servers = names::servers(names, &host, port).await?;
+    keep_off_sessions(names, &info, &servers, sessions).await?;
+    let client = client(info, cache)?;
+    for addresses in servers {
+        flush_one(&client, addresses).await?;
+    }
+    Ok(())
+}
+
+/// Two names may stand for one server: what counts is where they lead.
+async fn keep_off_sessions(
+    names: &dyn Names,
+    cache: &ConnectionInfo,
+    servers: &[Vec<SocketAddr>],
+    sessions: &Sessions,
+) -> Result<(), ClearError> {
+    let Sessions::Redis(url) = sessions else {
+        return Ok(());
+    };
+    let kept = parse(url.expose())?;
+    if kept.redis_settings().db() != cache.redis_settings().db() {
+        return Ok(());
+    }
+    let (host, port) = host(&kept)?;
+    let kept = names::servers(names, &host, port).await?;
+    let same = |address: &SocketAddr| servers.iter().flatten().any(|other| other == address);
+    if kept.iter().flatten().any(same) {
+        return Err(refused(
+            "it is the database that holds the sessions, which are never cleared; give the cache another database or server"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn client(info: ConnectionInfo, cache: &RedisCache) -> Result<Client, ClearError> {
+    let built = match info.addr() {
+        ConnectionAddr::TcpTls { .. } => {
+            // An error means that there is a provider already.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            let root_cert = authority(cache)?;
+            let certificates = TlsCertificates {
+                client_tls: None,
+                root_cert,
+            };
+            Client::build_with_tls(info, certificates)
+        }
+        _ => Client::open(info),
+    };
+    built.map_err(|error| sort(&error))
+}
+
+/// The certificates of a private authority, in PEM.
+fn authority(cache: &RedisCache) -> Result<Option<Vec<u8>>, ClearError> {
+    let read = |path: &std::path::PathBuf| {
+        std::fs::read(path)
+            .map_err(|error| refused(format!("{} cannot be read: {error}", path.display())))
+    };
+    cache.ca.as_ref().map(read).transpose()
+}
+
+async fn flush_one(client: &Client, addresses: Vec<SocketAddr>) -> Result<(), ClearError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_LIMIT))
+        .set_response_timeout(Some(ANSWER_LIMIT))
+        .set_dns_resolver(Known(addresses));
+    let connected = client.get_multiplexed_async_connection_with_config(&config);
+    let mut connection = connected.await.map_err(|error| sort(&error))?;
+    let mut flush = redis::cmd("FLUSHDB");
+    flush.arg("ASYNC");
+    flush
+        .query_async::<()>(&mut connection)
+        .await
+        .map_err(|error| sort(&error))
+}
+
+/// Addresses that are known already.
+struct Known(Vec<SocketAddr>);
+
+impl AsyncDNSResolver for Known {
+    fn resolve<'a, 'b: 'a>(
+        &'a self,
+        _: &'b str,
+        _: u16,
+    ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
+        let known: Box<dyn Iterator<Item = SocketAddr> + Send + 'a> =
+            Box::new(self.0.iter().copied());
+        Box::pin(async move { Ok(known) })
+    }
+}
+
+fn parse(url: &str) -> Result<ConnectionInfo, ClearError> {
+    url.into_connection_info().map_err(|error| {
+        refused(format!(
+            "its URL cannot be understood: {}",
+            error.category()
+        ))
+    })
+}
+
+fn host(info: &ConnectionInfo) -> Result<(String, u16), ClearError> {
+    match info.addr() {
+        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+            Ok((host.clone(), *port))
+        }
+        _ => Err(refused("its URL names no host".to_owned())),
+    }
+}
+
+/// What the client says of itself never holds the password.
+fn sort(error: &RedisError) -> ClearError {
+    let detail = format!("Redis: {error}");
+    match error.kind() {
+        ErrorKind::AuthenticationFailed => refused(format!(
+            "{detail}; mend the user and the password in its URL"
+        )),
+        ErrorKind::Server(ServerErrorKind::NoPerm) => refused(format!(
+            "{detail}; let its user run FLUSHDB: ACL SETUSER NAME +flushdb"
+        )),
+        ErrorKind::Server(ServerErrorKind::ReadOnly) => {
+            refused(format!("{detail}; name the primary in its URL"))
+        }
+        ErrorKind::Server(ServerErrorKind::ResponseError) | ErrorKind::Extension
+            if error.code() != Some("BUSY") =>
+        {
+            refused(detail)
+        }
+        ErrorKind::InvalidClientConfig => refused(detail),
+        _ => ClearError::Unavailable { detail },
+    }
+}
+
+fn refused(detail: String) -> ClearError {
+    ClearError::Refused { detail }
+}

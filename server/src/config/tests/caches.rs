@@ -1,0 +1,111 @@
+//! `caches`, `sessions` and `server.network`.
+
+use stratus_core::cache::Target;
+use stratus_core::environment::Sessions;
+
+use super::*;
+
+const ALL: &str = "caches:
+  redis:
+  - {name: fpc, url: 'redis://redis:6379'}
+  - {name: config, url: 'rediss://app:${DB_PASSWORD}@redis-config-cache:6381/2', ca: /etc/stratus/ca.pem}
+  varnish: {url: 'http://varnish:80'}
+  cloudfront: {distribution: E123, key_id: AKIA, secret: '${DB_PASSWORD}'}
+  fastly: {service: SU1Z0isxPaozGVKXdv0eY, token: '${DB_PASSWORD}'}
+  cloudflare: {zone: 023e105f4ecef8ad9ca31a8372d0c353, token: '${DB_PASSWORD}', endpoint: 'http://127.0.0.1:1234'}
+sessions: {redis: 'redis://redis-session:6380'}";
+
+#[test]
+fn every_kind_of_cache_is_read_and_its_secrets_are_not_shown() {
+    let config = accepted(&site(ALL));
+    let shop = &config.environments[0];
+    let names: Vec<String> = Target::all(&shop.caches)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let expected = "opcache redis:fpc redis:config varnish cloudfront fastly cloudflare";
+    assert_eq!(names.join(" "), expected);
+    assert!(matches!(&shop.sessions, Sessions::Redis(url) if url.expose().ends_with(":6380")));
+    let tls = &shop.caches.redis[1];
+    assert_eq!(
+        tls.url.expose(),
+        "rediss://app:hunter2@redis-config-cache:6381/2"
+    );
+    assert_eq!(tls.ca.as_deref(), Some(Path::new("/etc/stratus/ca.pem")));
+    let varnish = shop.caches.varnish.as_ref().unwrap();
+    assert_eq!(varnish.tags_header, "X-Magento-Tags-Pattern");
+    let shown = format!("{}{config:?}", crate::config::render(shop));
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn the_database_of_the_sessions_cannot_be_a_cache() {
+    refused(
+        &site(
+            "caches:\n  redis: [{name: fpc, url: 'redis://Redis'}]\nsessions: {redis: 'redis://:x@redis:6379/0'}",
+        ),
+        &[
+            "8:32: environments.shop.caches.redis[0].url: is the database that holds the sessions, which are never cleared; give the cache another database or server",
+        ],
+    );
+    accepted(&site(
+        "caches:\n  redis: [{name: fpc, url: 'redis://redis/1'}]\nsessions: {redis: 'redis://redis'}",
+    ));
+}
+
+#[test]
+fn one_database_or_one_name_cannot_stand_twice() {
+    refused(
+        &site(
+            "caches:\n  redis: [{name: a, url: 'redis://r'}, {name: b, url: 'redis://r:6379/0'}]",
+        ),
+        &[
+            "8:44: environments.shop.caches.redis[1]: `b` is a database that stands here already; remove one",
+        ],
+    );
+    refused(
+        &site("caches:\n  redis: [{name: a, url: 'redis://r'}, {name: a, url: 'redis://s'}]"),
+        &["8:44: environments.shop.caches.redis[1]: `a` stands here twice; rename one"],
+    );
+}
+
+#[test]
+fn what_is_no_address_of_a_cache_is_refused() {
+    for (key, value, message) in [
+        (
+            "redis",
+            "[{name: a, url: 'http://r'}]",
+            "8:30: environments.shop.caches.redis[0].url: is not the URL of a Redis database; write it as redis://redis:6379/0, or rediss:// for TLS",
+        ),
+        (
+            "varnish",
+            "{url: 'varnish:80'}",
+            "8:22: environments.shop.caches.varnish.url: is not the address of a web server; write it as http://varnish:80",
+        ),
+        (
+            "cloudfront",
+            "{distribution: ../E, key_id: a, secret: b}",
+            "8:34: environments.shop.caches.cloudfront.distribution: `../E` is not an id; copy it from the provider's console",
+        ),
+        (
+            "fastly",
+            "{service: a}",
+            "8:15: environments.shop.caches.fastly: `token` is missing; add `token: ${FASTLY_TOKEN}`",
+        ),
+    ] {
+        refused(&site(&format!("caches:\n  {key}: {value}")), &[message]);
+    }
+}
+
+#[test]
+fn the_members_network_has_names_for_containers() {
+    let with = |network: &str| {
+        let place = Place::new();
+        let text = format!("server: {{network: {network}}}\n{}", site(""));
+        place.load(&text).map(|config| config.server.network)
+    };
+    assert_eq!(with("stratus").unwrap().as_deref(), Some("stratus"));
+    for wrong in ["host", "none", "bridge", "container:x", "../x"] {
+        assert!(with(wrong).is_err(), "{wrong}");
+    }
+}
