@@ -13,6 +13,7 @@ pub mod record;
 pub mod request;
 pub mod shared;
 pub mod status;
+pub mod task;
 
 #[cfg(test)]
 pub(crate) mod sample;

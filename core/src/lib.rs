@@ -1,8 +1,8 @@
 //! The domain of Stratus: what an environment, a release, a pool and an operation are, and what comes next.
 //!
 //! **Invariant:** nothing here does I/O, reads a clock or draws a random number. Time and identifiers come in as
-//! arguments; the outside world is reached through the traits [`Runtime`], [`Router`], [`Snapshots`], [`Traffic`] and
-//! [`Store`], which the `agent` and `server` crates implement and which [`fake`] implements in memory.
+//! arguments; the outside world is reached through the traits [`Runtime`], [`Tasks`], [`Router`], [`Snapshots`],
+//! [`Traffic`] and [`Store`], which the `agent` and `server` crates implement and which [`fake`] implements in memory.
 #![warn(missing_docs)]
 
 pub mod environment;
@@ -19,6 +19,7 @@ pub mod runtime;
 pub mod snapshots;
 pub mod state;
 pub mod store;
+pub mod tasks;
 pub mod tenant;
 pub mod traffic;
 
@@ -31,4 +32,5 @@ pub use runtime::Runtime;
 pub use snapshots::Snapshots;
 pub use state::EnvironmentState;
 pub use store::Store;
+pub use tasks::Tasks;
 pub use traffic::Traffic;
