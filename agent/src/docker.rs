@@ -18,6 +18,8 @@ mod policy;
 mod pools;
 mod runtime;
 mod survey;
+mod task;
+mod tasks;
 mod volume;
 
 pub use body::{Bind, Tmpfs};
@@ -30,3 +32,4 @@ pub use once::{Finished, Once};
 pub use pools::Options;
 pub use runtime::DockerRuntime;
 pub use survey::{Reach, Setup, Survey};
+pub use tasks::DockerTasks;

@@ -14,6 +14,7 @@ pub mod request;
 pub mod sessions;
 pub mod shared;
 pub mod status;
+pub mod task;
 
 #[cfg(test)]
 pub(crate) mod sample;

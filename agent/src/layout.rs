@@ -7,6 +7,7 @@
 //! <data>/env/shop/generations/42/code           -> ../../releases/<digest>
 //! <data>/env/shop/generations/42/generation     the text "42"
 //! <data>/env/shop/sessions/                     PHP's file sessions, shared by all generations
+//! <data>/env/shop/tasks/cron.reindex.…/         configuration and uploads of one task
 //! <data>/env/shop/live, previous                -> generations/42, generations/41
 //! <data>/env/shop/maintenance                   while it is there, visitors get 503; so with overdue
 //! <data>/nginx/nginx.conf                       what nginx reads
@@ -17,6 +18,7 @@
 use std::path::{Path, PathBuf};
 
 use stratus_core::route::Closed;
+use stratus_core::tasks::TaskId;
 use stratus_core::{EnvironmentName, InstallationId, PoolId};
 
 /// Longest path of a unix socket, in bytes. Source: `sun_path` in unix(7), less the final NUL.
@@ -92,6 +94,16 @@ impl Layout {
     /// PHP's file sessions, shared by all generations.
     pub fn sessions(&self, name: &EnvironmentName) -> PathBuf {
         self.environment(name).join("sessions")
+    }
+
+    /// The folders of an environment's tasks.
+    pub fn tasks(&self, name: &EnvironmentName) -> PathBuf {
+        self.environment(name).join("tasks")
+    }
+
+    /// The folder of one task.
+    pub fn task(&self, task: &TaskId) -> PathBuf {
+        self.tasks(&task.environment).join(task.name.as_str())
     }
 
     /// The link to the generation that serves.

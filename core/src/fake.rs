@@ -7,9 +7,10 @@ mod cleaner;
 mod machine;
 mod runtime;
 mod store;
+mod tasks;
 mod traffic;
 mod world;
 
 pub use machine::FakeMachine;
 pub use store::MemoryStore;
-pub use world::{FakePool, World};
+pub use world::{FakePool, FakeTask, World};

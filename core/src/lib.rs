@@ -1,8 +1,9 @@
 //! The domain of Stratus: what an environment, a release, a pool and an operation are, and what comes next.
 //!
 //! **Invariant:** nothing here does I/O, reads a clock or draws a random number. Time and identifiers come in as
-//! arguments; the outside world is reached through the traits [`Runtime`], [`Router`], [`Snapshots`], [`Traffic`],
-//! [`Cleaner`] and [`Store`], which the `agent` and `server` crates implement and which [`fake`] implements in memory.
+//! arguments; the outside world is reached through the traits [`Runtime`], [`Tasks`], [`Router`], [`Snapshots`],
+//! [`Traffic`], [`Cleaner`] and [`Store`], which the `agent` and `server` crates implement and which [`fake`] implements
+//! in memory.
 #![warn(missing_docs)]
 
 pub mod cache;
@@ -20,6 +21,7 @@ pub mod runtime;
 pub mod snapshots;
 pub mod state;
 pub mod store;
+pub mod tasks;
 pub mod tenant;
 pub mod traffic;
 
@@ -33,4 +35,5 @@ pub use runtime::Runtime;
 pub use snapshots::Snapshots;
 pub use state::EnvironmentState;
 pub use store::Store;
+pub use tasks::Tasks;
 pub use traffic::Traffic;

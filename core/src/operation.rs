@@ -20,7 +20,7 @@ mod sample;
 pub mod step;
 
 pub use decide::{Decision, Outcome, decide};
-pub use journal::{Direction, Entry, Event, Output};
+pub use journal::{Direction, Entry, Event, Output, Ran};
 pub use kind::{Kind, Mode};
 pub use plan::Plan;
 pub use step::{Class, Step};

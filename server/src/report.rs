@@ -1,7 +1,7 @@
 //! What an operation did, told from its plan and journal: the one place that sums them up.
 
 use stratus_core::cache::{ClearReport, Target};
-use stratus_core::operation::{Direction, Entry, Event, Kind, Output, Plan, Step};
+use stratus_core::operation::{Direction, Entry, Event, Kind, Output, Plan, Ran, Step};
 use stratus_core::release::Snapshot;
 use stratus_core::traffic::Tally;
 
@@ -12,6 +12,8 @@ pub struct Report {
     pub steps: Vec<StepReport>,
     /// What the snapshot made.
     pub snapshot: Option<Snapshot>,
+    /// The hooks that ran.
+    pub hooks: Vec<Ran>,
     /// How the drain went: milliseconds, and what visitors saw.
     pub drain: Option<(u64, Option<Tally>)>,
     /// How each cache fared.
@@ -59,6 +61,7 @@ impl Report {
         let mut report = Self {
             steps: steps.collect(),
             snapshot: None,
+            hooks: Vec::new(),
             drain: None,
             caches: Vec::new(),
             error: first_error(entries),
@@ -68,6 +71,7 @@ impl Report {
                 continue;
             };
             match output {
+                Output::Ran(ran) => report.hooks.extend(ran.iter().cloned()),
                 Output::Copied(snapshot) => report.snapshot = Some(snapshot.clone()),
                 Output::Drained {
                     drained_ms, tally, ..

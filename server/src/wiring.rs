@@ -46,6 +46,7 @@ pub fn fakes(shutdown: CancellationToken) -> Wired {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let machine = Machine {
         runtime: fake.clone(),
+        tasks: fake.clone(),
         router: fake.clone(),
         snapshots: fake.clone(),
         traffic: fake.clone(),
@@ -90,8 +91,10 @@ pub async fn host(
     let names = ContainerNames::new(engine.clone(), network.name(installation));
     let cleaner = CacheClients::new(layout.clone(), Arc::new(names));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let runtime = DockerRuntime::new(engine, layout.clone(), options);
     let machine = Machine {
-        runtime: Arc::new(DockerRuntime::new(engine, layout.clone(), options)),
+        tasks: Arc::new(runtime.tasks()),
+        runtime: Arc::new(runtime),
         router: Arc::new(router),
         snapshots: Arc::new(Releases::new(layout)),
         traffic: Arc::new(records),

@@ -3,3 +3,4 @@
 pub mod router;
 pub mod runtime;
 pub mod store;
+pub mod tasks;

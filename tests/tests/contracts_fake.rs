@@ -6,6 +6,7 @@ use stratus_core::environment::{CodeAccess, Php, Ready, Sessions, User};
 use stratus_core::fake::FakeMachine;
 use stratus_core::{Generation, Pool, PoolId};
 use stratus_tests::contracts::runtime::{Given, holds};
+use stratus_tests::contracts::tasks;
 
 #[tokio::test]
 async fn the_fake_keeps_the_contract_of_a_runtime() {
@@ -20,6 +21,21 @@ async fn the_fake_keeps_the_contract_of_a_runtime() {
             successes: 1,
         },
         missing_image: "missing",
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_fake_keeps_the_contract_of_tasks() {
+    let machine = FakeMachine::default();
+    let argv = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+    tasks::holds(&tasks::Given {
+        tasks: &machine,
+        pool: pool(),
+        fails: argv(&["exit", "3"]),
+        speaks: argv(&["print", "hello"]),
+        stays: argv(&["stay"]),
+        missing: argv(&["missing"]),
     })
     .await;
 }

@@ -214,3 +214,53 @@ async fn options_of_php_are_applied_by_a_new_pool_and_dropped_when_it_does_not_c
         .unwrap();
     assert_ne!(limit().await, "123M");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hooks_run_once_around_the_switch_and_a_failing_one_leaves_the_live_site() {
+    let more = "    hooks:\n      before_init: [[sh, -c, 'echo built > built.txt; id -u']]\n      before_switch: [[php, -r, 'echo php_sapi_name(), PHP_EOL, (require \"release.php\");']]\n";
+    let stage = Running::open("hooks", 1, more).await.unwrap();
+    let load = Load::start(plan(&stage.place)).unwrap();
+    stage.shop.release(2).unwrap();
+    let deployed = stage
+        .place
+        .done(&["deploy", "--mode", "consistent"])
+        .await
+        .unwrap();
+    let hooks = deployed["hooks"].as_array().unwrap();
+    let output = |index: usize| {
+        hooks[index]["output"]
+            .as_str()
+            .unwrap_or_default()
+            .trim_end()
+    };
+    assert_eq!((output(0), output(1)), ("1000", "cli\n2"), "{deployed}");
+    let built = stage.shop.code().join("built.txt");
+    assert_eq!(
+        std::fs::read_to_string(&built).unwrap(),
+        "built\n",
+        "the working tree is written to"
+    );
+
+    stage
+        .place
+        .reconfigure("echo php_sapi_name()", "exit(7); echo php_sapi_name()")
+        .unwrap();
+    stage.place.done(&["environments.apply"]).await.unwrap();
+    stage.shop.release(3).unwrap();
+    for mode in ["blue-green", "consistent"] {
+        let (code, failed) = stage
+            .place
+            .stratus(&["deploy", "--mode", mode])
+            .await
+            .unwrap();
+        assert_eq!(code, 1, "{failed}");
+        let error = failed["error"].as_str().unwrap_or_default();
+        assert!(error.contains("ended with 7"), "{failed}");
+        let page = stage.place.visit("/index.php").await.unwrap();
+        assert!(page.body.starts_with("release 2\n"), "{}", page.body);
+    }
+    let left = stage.containers().await.unwrap();
+    assert!(left.iter().all(|name| !name.contains("hook")), "{left:?}");
+    let report = load.stop().await;
+    assert_eq!(report.counts.failed, 0, "{}", report.table());
+}

@@ -9,6 +9,7 @@ use anyhow::Result;
 use stratus_core::fake::{FakeMachine, MemoryStore};
 use stratus_core::route::{Closed, RouteTable};
 use stratus_core::{Environment, Router as _};
+use stratus_server::caches::Clearing;
 use stratus_server::clock::SystemClock;
 use stratus_server::engine::act::Machine;
 use stratus_server::engine::route::{UpdateError, Updated};
@@ -16,6 +17,7 @@ use stratus_tests::crowd::Crowd;
 use stratus_tests::fastcgi::Member;
 use stratus_tests::laws::sample;
 use stratus_tests::nginx::{Bench, Reply, docker};
+use tokio_util::sync::CancellationToken;
 
 /// A live shop whose tenant writes files.
 struct Shop {
@@ -78,13 +80,17 @@ impl Shop {
 
 async fn machine(bench: &Bench) -> Result<Machine> {
     let fake = Arc::new(FakeMachine::default());
+    let store = Arc::new(MemoryStore::default());
+    let (clock, shutdown) = (Arc::new(SystemClock), CancellationToken::new());
     Ok(Machine {
         runtime: fake.clone(),
+        tasks: fake.clone(),
         router: Arc::new(bench.another_router(&bench.settings).await?),
         snapshots: fake.clone(),
-        traffic: fake,
-        store: Arc::new(MemoryStore::default()),
-        clock: Arc::new(SystemClock),
+        traffic: fake.clone(),
+        caches: Clearing::new(store.clone(), fake, clock.clone(), shutdown),
+        store,
+        clock,
         routes: Arc::default(),
     })
 }

@@ -1,35 +1,24 @@
 //! The body of a member's container: a pool's values expanded to what the engine is told, and nothing else.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use bollard::models::{
-    ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions, ResourcesUlimits,
-    RestartPolicy, RestartPolicyNameEnum,
-};
-use stratus_core::environment::{CodeAccess, Setting};
+use bollard::models::{ContainerCreateBody, HostConfig};
+use stratus_core::environment::CodeAccess;
 use stratus_core::{InstallationId, OperationId, Pool};
 
-use super::body::{self, Bind, Tmpfs};
+use super::body::{self, Bind};
 use super::error::EngineError;
 use super::labels;
+use super::policy::Expected;
 use crate::fpm::{config, generation};
 use crate::layout::Layout;
 
 /// Tasks that a member may have beside its workers.
 const TASKS_SPARE: u32 = 64;
-/// Most that a member may keep in `/tmp`; it counts as memory.
-const TMP_MAX: u64 = 256 << 20;
-/// Bound of `/run`.
-const RUN_BYTES: u64 = 1 << 20;
 /// The kernel's own bound of a backlog.
 pub(crate) const SOMAXCONN: &str = "net.core.somaxconn";
 /// Seconds of grace when the engine itself stops a member, at its own shutdown.
 const SHUTDOWN_GRACE_SECONDS: i64 = 30;
-/// Where, and below which, nothing else is mounted.
-const RESERVED: [&str; 4] = ["/proc", "/sys", "/dev", "/stratus"];
-/// Where nothing else is mounted; below them it may be.
-const OCCUPIED: [&str; 3] = ["/", "/tmp", "/run"];
-
 /// One member to create.
 #[derive(Debug, Clone, Copy)]
 pub struct Member<'a> {
@@ -63,36 +52,46 @@ impl Member<'_> {
     }
 
     /// Everything it sees of the host.
-    pub fn binds(&self) -> Vec<Bind> {
+    fn binds(&self) -> Vec<Bind> {
         let (layout, pool) = (self.layout, self.pool);
-        let read = |source: PathBuf, target: &Path| Bind {
-            source,
-            target: target.to_owned(),
-            read_only: true,
-        };
-        let write = |source: PathBuf, target: &Path| Bind {
-            read_only: false,
-            ..read(source, target)
-        };
         let mount = &pool.php.mount;
         let mut binds = Vec::new();
         if pool.code_access == CodeAccess::Immutable {
-            binds.push(read(generation::release(layout, pool), mount));
+            binds.push(Bind::read(generation::release(layout, pool), mount));
         }
         for folder in &pool.shared {
-            binds.push(write(pool.code.join(folder), &mount.join(folder)));
+            binds.push(Bind::write(pool.code.join(folder), &mount.join(folder)));
         }
         for root in &pool.links {
-            binds.push(read(root.clone(), root));
+            binds.push(Bind::read(root.clone(), root));
         }
         let configuration = layout.pool_configuration(&pool.id);
         let sessions = layout.sessions(&pool.id.environment);
         let uploads = generation::uploads(layout, &pool.id, self.index);
-        binds.push(read(configuration, Path::new(config::CONF)));
-        binds.push(write(layout.sockets(&pool.id), Path::new(config::SOCK)));
-        binds.push(write(sessions, Path::new(config::SESSIONS)));
-        binds.push(write(uploads, Path::new(config::TMP)));
+        binds.push(Bind::read(configuration, Path::new(config::CONF)));
+        binds.push(Bind::write(
+            layout.sockets(&pool.id),
+            Path::new(config::SOCK),
+        ));
+        binds.push(Bind::write(sessions, Path::new(config::SESSIONS)));
+        binds.push(Bind::write(uploads, Path::new(config::TMP)));
         binds
+    }
+
+    /// What it must be and may not be more than.
+    pub fn expected(&self) -> Expected {
+        let php = &self.pool.php;
+        Expected {
+            image: self.pool.image.clone(),
+            user: self.pool.user(),
+            entry_point: php.fpm.clone(),
+            stop_signal: "SIGQUIT",
+            network: self.network.to_owned(),
+            memory: php.memory,
+            cpus_milli: php.cpus_milli,
+            binds: self.binds(),
+            code: self.volume().map(|volume| (volume, php.mount.clone())),
+        }
     }
 
     /// The whole body.
@@ -113,7 +112,7 @@ impl Member<'_> {
             cmd: Some(arguments.into()),
             user: Some(format!("{}:{}", user.uid, user.gid)),
             working_dir: Some(body::text(&pool.php.mount)?),
-            env: Some(self.environment()),
+            env: Some(body::environment(&pool.php, self.image_scan_dir)),
             stop_signal: Some("SIGQUIT".to_owned()),
             stop_timeout: Some(SHUTDOWN_GRACE_SECONDS),
             labels: Some(labels::member(
@@ -130,108 +129,27 @@ impl Member<'_> {
 
     fn host(&self) -> Result<HostConfig, EngineError> {
         let php = &self.pool.php;
-        let tmpfs = [
-            Tmpfs {
-                target: "/tmp".into(),
-                bytes: (php.memory / 4).clamp(RUN_BYTES, TMP_MAX),
-            },
-            Tmpfs {
-                target: "/run".into(),
-                bytes: RUN_BYTES,
-            },
-        ];
-        let mut mounts = self
-            .binds()
-            .iter()
-            .map(body::mount)
-            .collect::<Result<Vec<_>, _>>()?;
-        if let Some(volume) = self.volume() {
-            // First, so that the shared folders are mounted over it.
-            mounts.insert(0, overlay_mount(volume, body::text(&php.mount)?));
-        }
-        let core = ResourcesUlimits {
-            name: Some("core".to_owned()),
-            soft: Some(0),
-            hard: Some(0),
-        };
+        let processes = i64::from(u32::from(php.workers) * 4 + TASKS_SPARE);
+        let expected = self.expected();
         Ok(HostConfig {
-            mounts: Some(mounts),
-            network_mode: Some(self.network.to_owned()),
-            // Process 1 is deaf to a signal it has no handler for: an FPM that is told to quit in its first moments, by
-            // the undo of a failed init, would not hear it and be killed after the grace period. docker-init forwards.
-            init: Some(true),
-            pids_limit: Some(i64::from(u32::from(php.workers) * 4 + TASKS_SPARE)),
-            nano_cpus: Some(i64::from(php.cpus_milli) * 1_000_000),
-            ulimits: Some(vec![core]),
             // The backlog of the sockets; older kernels have 128.
             sysctls: Some([(SOMAXCONN.to_owned(), config::BACKLOG.to_string())].into()),
-            restart_policy: Some(RestartPolicy {
-                name: Some(RestartPolicyNameEnum::NO),
-                maximum_retry_count: None,
-            }),
-            ..body::restricted(php.memory, &tmpfs)?
+            ..body::confined(php, self.network, processes, &expected.binds, expected.code)?
         })
     }
 
-    /// PHP reads our `php.ini` part after everything of the image's; an empty entry stands for PHP's own folder.
-    fn environment(&self) -> Vec<String> {
-        let php = &self.pool.php;
-        let own = php.env.get("PHP_INI_SCAN_DIR").map(Setting::expose);
-        let before = own.or(self.image_scan_dir).unwrap_or_default();
-        let scanned = format!("{before}:{}/{}", config::CONF, config::INI_FOLDER);
-        let mut environment: Vec<_> = php
-            .env
-            .iter()
-            .filter(|(name, _)| *name != "PHP_INI_SCAN_DIR")
-            .map(|(name, value)| format!("{name}={}", value.expose()))
-            .collect();
-        environment.push(format!("PHP_INI_SCAN_DIR={scanned}"));
-        environment
-    }
-
     fn check(&self) -> Result<(), EngineError> {
-        let refuse = |detail: String| {
-            Err(EngineError::Refused {
-                what: format!("create {}", self.name()),
-                detail,
-            })
-        };
-        if self.pool.user().uid == 0 {
-            return refuse(
-                "php.user is root; name another user, such as the owner of the code".into(),
-            );
-        }
-        let mount = &self.pool.php.mount;
-        for target in std::iter::once(mount).chain(&self.pool.links) {
-            let reserved = RESERVED.iter().any(|r| target.starts_with(r))
-                || OCCUPIED.iter().any(|o| target == Path::new(o));
-            if !target.is_absolute() || reserved {
-                return refuse(format!("nothing can be mounted at {}", target.display()));
-            }
-        }
+        let what = format!("create {}", self.name());
+        body::check(&what, &self.pool.php, &self.pool.links)?;
         let socket = self.layout.socket(&self.pool.id, self.index);
         if socket.as_os_str().len() > crate::layout::SOCKET_PATH_MAX {
-            return refuse(format!(
+            let detail = format!(
                 "the socket path {} is too long; use a shorter data_dir or environment name",
                 socket.display()
-            ));
+            );
+            return Err(EngineError::Refused { what, detail });
         }
         Ok(())
-    }
-}
-
-fn overlay_mount(volume: String, target: String) -> Mount {
-    Mount {
-        typ: Some(MountType::VOLUME),
-        source: Some(volume),
-        target: Some(target),
-        read_only: Some(false),
-        volume_options: Some(MountVolumeOptions {
-            // Else the engine copies what the image has at the mount point into the overlay.
-            no_copy: Some(true),
-            ..MountVolumeOptions::default()
-        }),
-        ..Mount::default()
     }
 }
 

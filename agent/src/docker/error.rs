@@ -2,6 +2,7 @@
 
 use bollard::errors::Error;
 use stratus_core::runtime::RuntimeError;
+use stratus_core::tasks::TaskError;
 use stratus_core::{Fault, Faulty};
 
 /// Why the engine did not do something.
@@ -71,6 +72,16 @@ impl Faulty for EngineError {
 }
 
 impl From<EngineError> for RuntimeError {
+    fn from(error: EngineError) -> Self {
+        let detail = error.to_string();
+        match error.fault() {
+            Fault::Transient => Self::Unavailable { detail },
+            Fault::Permanent => Self::Refused { detail },
+        }
+    }
+}
+
+impl From<EngineError> for TaskError {
     fn from(error: EngineError) -> Self {
         let detail = error.to_string();
         match error.fault() {

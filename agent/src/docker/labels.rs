@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use stratus_core::runtime::Observed;
+use stratus_core::tasks::{ObservedTask, Task, TaskCode, TaskId};
 use stratus_core::{Generation, InstallationId, OperationId, Pool, PoolId};
 
 /// Which data folder it belongs to.
@@ -17,7 +18,9 @@ pub const MEMBER: &str = "org.stratus.member";
 pub const RELEASE: &str = "org.stratus.release";
 /// Which operation created it.
 pub const OPERATION: &str = "org.stratus.operation";
-/// Digest of the whole pool specification.
+/// Which task it is; none of the labels of a pool is beside it.
+pub const TASK: &str = "org.stratus.task";
+/// Digest of the whole specification of a pool or a task.
 pub const SPECIFICATION: &str = "org.stratus.specification";
 
 /// Labels, as the engine has them.
@@ -46,6 +49,38 @@ pub fn of_pool(installation: &InstallationId, pool: &PoolId) -> Labels {
         (ENVIRONMENT.to_owned(), pool.environment.to_string()),
         (GENERATION.to_owned(), pool.generation.to_string()),
     ])
+}
+
+/// The labels of a task.
+pub fn task(installation: &InstallationId, task: &Task, specification: &str) -> Labels {
+    let mut labels = of_task(installation, &task.id);
+    if task.code == TaskCode::Release {
+        labels.insert(RELEASE.to_owned(), task.pool.release.to_string());
+    }
+    labels.insert(SPECIFICATION.to_owned(), specification.to_owned());
+    labels
+}
+
+/// What everything of a task carries.
+pub fn of_task(installation: &InstallationId, id: &TaskId) -> Labels {
+    HashMap::from([
+        (INSTALLATION.to_owned(), installation.to_string()),
+        (ENVIRONMENT.to_owned(), id.environment.to_string()),
+        (TASK.to_owned(), id.name.to_string()),
+    ])
+}
+
+/// The task that labels describe; `None` when they describe none.
+pub fn observed_task(labels: &Labels, running: bool) -> Option<ObservedTask> {
+    let text = |name: &str| labels.get(name).map(String::as_str);
+    Some(ObservedTask {
+        id: TaskId {
+            environment: text(ENVIRONMENT)?.parse().ok()?,
+            name: text(TASK)?.parse().ok()?,
+        },
+        release: text(RELEASE).and_then(|release| release.parse().ok()),
+        running,
+    })
 }
 
 /// The engine's filter for everything that carries `labels`.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, ContainerUpdateBody,
-    RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum,
+    ContainerUpdateBody, RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder,
@@ -19,7 +19,7 @@ use super::container::Member;
 use super::engine::Engine;
 use super::error::EngineError;
 use super::labels::{self, Labels};
-use super::policy;
+use super::policy::{self, Expected};
 
 /// What the engine may take beyond the grace period to stop a container.
 const STOP_MARGIN: Duration = Duration::from_mins(1);
@@ -61,7 +61,7 @@ impl Engine {
             return conflict("a container of that name is not ours; rename or remove it");
         }
         if has_label(&found, labels::SPECIFICATION, specification)
-            && policy::check(&found, member).is_empty()
+            && policy::check(&found, &member.expected()).is_empty()
         {
             return Ok(Standing::Same);
         }
@@ -71,15 +71,25 @@ impl Engine {
         Ok(Standing::Outdated)
     }
 
-    /// Creates the member's container and checks what was really created; what may do more than it should is removed.
+    /// Creates the member's container.
     pub(crate) async fn create_member(
         &self,
         member: &Member<'_>,
         specification: &str,
     ) -> Result<(), EngineError> {
-        let name = member.name();
         let body = member.body(specification)?;
-        let options = CreateContainerOptionsBuilder::new().name(&name).build();
+        self.create_checked(&member.name(), body, &member.expected())
+            .await
+    }
+
+    /// Creates a container and checks what was really created; what may do more than `expected` is removed.
+    pub(crate) async fn create_checked(
+        &self,
+        name: &str,
+        body: ContainerCreateBody,
+        expected: &Expected,
+    ) -> Result<(), EngineError> {
+        let options = CreateContainerOptionsBuilder::new().name(name).build();
         let docker = self.docker().clone();
         let what = format!("create {name}");
         let created = self
@@ -90,7 +100,7 @@ impl Engine {
         for warning in &created.warnings {
             tracing::warn!(container = name, "{warning}");
         }
-        let violations = policy::check(&self.inspect(&created.id).await?, member);
+        let violations = policy::check(&self.inspect(&created.id).await?, expected);
         if violations.is_empty() {
             return Ok(());
         }
@@ -173,13 +183,9 @@ impl Engine {
         name: &str,
         restart: Restart,
     ) -> Result<(), EngineError> {
-        let policy = match restart {
-            Restart::Always => RestartPolicyNameEnum::UNLESS_STOPPED,
-            Restart::Never => RestartPolicyNameEnum::NO,
-        };
         let update = ContainerUpdateBody {
             restart_policy: Some(RestartPolicy {
-                name: Some(policy),
+                name: Some(restart_policy(restart)),
                 maximum_retry_count: None,
             }),
             ..ContainerUpdateBody::default()
@@ -211,8 +217,11 @@ impl Engine {
         let mut members = Vec::new();
         for container in found {
             let running = container.state == Some(ContainerSummaryStateEnum::RUNNING);
-            let labels = container.labels.unwrap_or_default();
-            if let Some(member) = labels::observed(&labels, running) {
+            let found = container.labels.unwrap_or_default();
+            if found.contains_key(labels::TASK) {
+                continue;
+            }
+            if let Some(member) = labels::observed(&found, running) {
                 members.push(member);
             } else {
                 tracing::warn!(names = ?container.names, "labels of no member");
@@ -243,13 +252,25 @@ impl Engine {
         matches!(first, Ok(Some(Ok(_))))
     }
 
-    async fn labelled(&self, labels: &Labels) -> Result<Vec<ContainerSummary>, EngineError> {
+    /// The containers that carry `labels`, running or not.
+    pub(crate) async fn labelled(
+        &self,
+        labels: &Labels,
+    ) -> Result<Vec<ContainerSummary>, EngineError> {
         let options = ListContainersOptionsBuilder::new()
             .all(true)
             .filters(&labels::filter(labels))
             .build();
         let asked = self.docker().list_containers(Some(options));
         self.ask("list containers", asked).await
+    }
+}
+
+/// What the engine calls it.
+pub(crate) fn restart_policy(restart: Restart) -> RestartPolicyNameEnum {
+    match restart {
+        Restart::Always => RestartPolicyNameEnum::UNLESS_STOPPED,
+        Restart::Never => RestartPolicyNameEnum::NO,
     }
 }
 
@@ -262,7 +283,8 @@ fn is_ours(found: &ContainerInspectResponse, member: &Member<'_>) -> bool {
         .all(|(name, value)| has_label(found, name, value))
 }
 
-fn has_label(found: &ContainerInspectResponse, name: &str, value: &str) -> bool {
+/// Whether a container carries a label with this value.
+pub(crate) fn has_label(found: &ContainerInspectResponse, name: &str, value: &str) -> bool {
     let labels = found.config.as_ref().and_then(|c| c.labels.as_ref());
     labels.and_then(|l| l.get(name)).is_some_and(|v| v == value)
 }

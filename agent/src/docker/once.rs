@@ -118,7 +118,7 @@ impl Engine {
             docker.start_container(&owned, None).await
         })
         .await?;
-        let Ok(ended) = tokio::time::timeout(limit, wait(self.docker(), id)).await else {
+        let Ok(ended) = tokio::time::timeout(limit, self.ended(id)).await else {
             return Err(EngineError::TimedOut {
                 what: name.to_owned(),
                 limit_ms: limit.as_millis(),
@@ -130,6 +130,11 @@ impl Engine {
             .await?;
         let output = self.logs_tail(id, OUTPUT_LINES).await?;
         Ok(Finished { exit, output })
+    }
+
+    /// Waits until a container does not run, and answers its exit code.
+    pub(crate) async fn ended(&self, container: &str) -> Result<i64, Error> {
+        wait(self.docker(), container).await
     }
 
     /// Removes a container and its anonymous volumes, running or not; one that is gone is no error.
@@ -155,7 +160,7 @@ impl Engine {
     }
 }
 
-/// Waits for the end and answers the exit code, which bollard reports as an error when it is not 0.
+/// bollard reports an exit code that is not 0 as an error.
 async fn wait(docker: &Docker, id: &str) -> Result<i64, Error> {
     let options = WaitContainerOptionsBuilder::new()
         .condition("not-running")

@@ -1,11 +1,13 @@
 //! Least privilege, checked on what the engine really created: a predicate over its own words.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use bollard::models::{ContainerInspectResponse, HostConfig, RestartPolicyNameEnum};
-use stratus_core::Pool;
+use stratus_core::environment::User;
 
-use super::container::{Member, SOMAXCONN};
+use super::body::Bind;
+use super::container::SOMAXCONN;
 
 #[cfg(test)]
 mod tests;
@@ -25,17 +27,40 @@ impl std::fmt::Display for Violation {
     }
 }
 
-/// Everything that a member's container may do and should not; empty when all is well.
-pub fn check(found: &ContainerInspectResponse, member: &Member<'_>) -> Vec<Violation> {
+/// What a container must be, and may not be more than.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    /// By digest.
+    pub image: String,
+    /// Not root.
+    pub user: User,
+    /// The program.
+    pub entry_point: String,
+    /// Shape: `SIGQUIT`.
+    pub stop_signal: &'static str,
+    /// Name of its network; `none` for none.
+    pub network: String,
+    /// In bytes.
+    pub memory: u64,
+    /// In thousandths of a CPU.
+    pub cpus_milli: u32,
+    /// Everything it sees of the host.
+    pub binds: Vec<Bind>,
+    /// The volume of its code and where that is mounted, where the code is writable.
+    pub code: Option<(String, PathBuf)>,
+}
+
+/// Everything that a container may do and should not; empty when all is well.
+pub fn check(found: &ContainerInspectResponse, expected: &Expected) -> Vec<Violation> {
     let none = HostConfig::default();
     let host = found.host_config.as_ref().unwrap_or(&none);
     let mut seen = Seen(Vec::new());
     privileges(&mut seen, host);
     defaults(&mut seen, host);
-    identity(&mut seen, found, member.pool);
-    namespaces(&mut seen, host, member.network);
-    limits(&mut seen, host, member.pool);
-    mounts(&mut seen, found, member);
+    identity(&mut seen, found, expected);
+    namespaces(&mut seen, host, &expected.network);
+    limits(&mut seen, host, expected);
+    mounts(&mut seen, found, expected);
     seen.0
 }
 
@@ -96,24 +121,28 @@ fn defaults(seen: &mut Seen, host: &HostConfig) {
     seen.rule("kernel settings", other.is_empty(), || format!("{other:?}"));
 }
 
-fn identity(seen: &mut Seen, found: &ContainerInspectResponse, pool: &Pool) {
+fn identity(seen: &mut Seen, found: &ContainerInspectResponse, expected: &Expected) {
     let config = found.config.as_ref();
     let user = config.and_then(|c| c.user.clone()).unwrap_or_default();
-    let asked = format!("{}:{}", pool.user().uid, pool.user().gid);
+    let asked = format!("{}:{}", expected.user.uid, expected.user.gid);
     let is_root = user.is_empty() || user.starts_with("0:") || user == "0" || user == "root";
     seen.rule("user", user == asked && !is_root, || user.clone());
     let image = found.image.clone().unwrap_or_default();
-    seen.rule("image", image == pool.image, || image.clone());
+    seen.rule("image", image == expected.image, || image.clone());
     let entry = config
         .and_then(|c| c.entrypoint.clone())
         .unwrap_or_default();
-    seen.rule("entry point", entry == [pool.php.fpm.clone()], || {
-        format!("{entry:?}")
-    });
+    seen.rule(
+        "entry point",
+        entry == [expected.entry_point.clone()],
+        || format!("{entry:?}"),
+    );
     let signal = config
         .and_then(|c| c.stop_signal.clone())
         .unwrap_or_default();
-    seen.rule("stop signal", signal == "SIGQUIT", || signal.clone());
+    seen.rule("stop signal", signal == expected.stop_signal, || {
+        signal.clone()
+    });
 }
 
 fn namespaces(seen: &mut Seen, host: &HostConfig, network: &str) {
@@ -136,8 +165,8 @@ fn namespaces(seen: &mut Seen, host: &HostConfig, network: &str) {
     });
 }
 
-fn limits(seen: &mut Seen, host: &HostConfig, pool: &Pool) {
-    let memory = i64::try_from(pool.php.memory).ok();
+fn limits(seen: &mut Seen, host: &HostConfig, expected: &Expected) {
+    let memory = i64::try_from(expected.memory).ok();
     seen.rule("memory", host.memory == memory, || {
         format!("{:?}", host.memory)
     });
@@ -148,7 +177,7 @@ fn limits(seen: &mut Seen, host: &HostConfig, pool: &Pool) {
     });
     let tasks = host.pids_limit.unwrap_or(0);
     seen.rule("tasks", tasks > 0, || tasks.to_string());
-    let cpus = Some(i64::from(pool.php.cpus_milli) * 1_000_000);
+    let cpus = Some(i64::from(expected.cpus_milli) * 1_000_000);
     seen.rule("cpus", host.nano_cpus == cpus, || {
         format!("{:?}", host.nano_cpus)
     });
@@ -177,17 +206,21 @@ fn limits(seen: &mut Seen, host: &HostConfig, pool: &Pool) {
 
 /// Every mount must be one we asked for, with the access we asked for; an image's own anonymous volume, which goes
 /// with the container, is suffered.
-fn mounts(seen: &mut Seen, found: &ContainerInspectResponse, member: &Member<'_>) {
-    let mut asked: BTreeSet<(String, String, bool)> = member
-        .binds()
+fn mounts(seen: &mut Seen, found: &ContainerInspectResponse, expected: &Expected) {
+    let mut asked: BTreeSet<(String, String, bool)> = expected
+        .binds
         .iter()
         .map(|b| {
             let text = |p: &std::path::Path| p.to_string_lossy().into_owned();
             (text(&b.source), text(&b.target), !b.read_only)
         })
         .collect();
-    let code = member.volume();
-    let mount = member.pool.php.mount.to_string_lossy();
+    let code = expected.code.as_ref().map(|(volume, _)| volume.clone());
+    let mount = expected
+        .code
+        .iter()
+        .map(|(_, mount)| mount.to_string_lossy());
+    let mount = mount.collect::<String>();
     let mut has_code = code.is_none();
     for point in found.mounts.iter().flatten() {
         let target = point.destination.clone().unwrap_or_default();

@@ -1,10 +1,12 @@
 //! Pools on one engine: what each call of the runtime does, to its end.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use stratus_core::runtime::{Restart, RuntimeError};
+use stratus_core::tasks::TaskId;
 use stratus_core::{OperationId, Pool, PoolId};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
@@ -56,6 +58,8 @@ pub(crate) struct Pools {
     checked: Mutex<HashSet<(String, String)>>,
     /// The engine allows two networks of one name.
     network: Mutex<()>,
+    /// What changes one task takes turns.
+    pub tasks: Mutex<HashMap<TaskId, Arc<Mutex<()>>>>,
 }
 
 impl Pools {
@@ -67,6 +71,7 @@ impl Pools {
             options,
             checked: Mutex::default(),
             network: Mutex::default(),
+            tasks: Mutex::default(),
         }
     }
 
@@ -84,6 +89,14 @@ impl Pools {
             }),
         };
         (0..pool.members).map(member).collect()
+    }
+
+    /// Makes sure that the members' network is there, and answers its name.
+    pub async fn ensure_network(&self) -> Result<String, EngineError> {
+        let (network, installation) = (&self.options.network, self.layout.installation());
+        let _one_at_a_time = self.network.lock().await;
+        self.engine.ensure_network(network, installation).await?;
+        Ok(network.name(installation))
     }
 
     async fn create_or_adopt(
@@ -184,16 +197,10 @@ impl Pools {
     pub async fn create(&self, pool: &Pool, operation: &OperationId) -> Result<(), RuntimeError> {
         let image = self.engine.image(&pool.image).await?;
         let specification = specification(pool)?;
-        let installation = self.layout.installation();
-        {
-            let _one_at_a_time = self.network.lock().await;
-            let network = &self.options.network;
-            self.engine.ensure_network(network, installation).await?;
-        }
+        let network = self.ensure_network().await?;
         let (layout, written) = (self.layout.clone(), pool.clone());
         let nginx_gid = self.options.nginx_gid;
         blocking(move || generation::ensure(&layout, &written, nginx_gid)).await?;
-        let network = self.options.network.name(installation);
         for index in 0..pool.members {
             let member = Member {
                 layout: &self.layout,

@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 
 use super::engine::Engine;
 use super::pools::{Options, Pools};
+use super::tasks::DockerTasks;
 use crate::fpm::{drain, ready};
 use crate::layout::Layout;
 
@@ -31,6 +32,11 @@ impl DockerRuntime {
             pools: Arc::new(Pools::new(engine, layout, options)),
             turns: Mutex::default(),
         }
+    }
+
+    /// Tasks beside these pools.
+    pub fn tasks(&self) -> DockerTasks {
+        DockerTasks::new(self.pools.clone())
     }
 
     /// The engine.

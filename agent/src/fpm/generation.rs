@@ -11,7 +11,7 @@
 
 use std::path::{Path, PathBuf};
 
-use stratus_core::environment::CodeAccess;
+use stratus_core::environment::{CodeAccess, User};
 use stratus_core::{Pool, PoolId};
 
 use super::config::{self, ConfigError};
@@ -58,7 +58,10 @@ pub struct Overlay {
 impl Overlay {
     /// The folders of member `index`.
     pub fn of(layout: &Layout, pool: &PoolId, index: u16) -> Self {
-        let folder = overlay_folder(layout, pool, index);
+        Self::in_folder(&overlay_folder(layout, pool, index))
+    }
+
+    pub(super) fn in_folder(folder: &Path) -> Self {
         Self {
             upper: folder.join("upper"),
             work: folder.join("work"),
@@ -83,17 +86,7 @@ pub fn uploads(layout: &Layout, pool: &PoolId, index: u16) -> PathBuf {
 /// # Errors
 /// When something that it leads to is not there, or it cannot be written.
 pub fn ensure(layout: &Layout, pool: &Pool, nginx_gid: u32) -> Result<(), GenerationError> {
-    let release = release(layout, pool);
-    if !release.is_dir() {
-        return Err(GenerationError::NoRelease(release));
-    }
-    for folder in &pool.shared {
-        shared::ensure(&pool.code, folder, pool.user())?;
-        if !is_folder(&release.join(folder)) {
-            let folder = folder.clone();
-            return Err(GenerationError::NoMountPoint { release, folder });
-        }
-    }
+    check_release(layout, pool)?;
     let user = pool.user();
     let php = (user.uid, user.gid);
     let top = layout.generation(&pool.id);
@@ -118,6 +111,25 @@ pub fn ensure(layout: &Layout, pool: &Pool, nginx_gid: u32) -> Result<(), Genera
     Ok(())
 }
 
+/// Checks that the release is there with a place for every shared folder, and makes those that are missing.
+///
+/// # Errors
+/// When it is not so.
+pub(super) fn check_release(layout: &Layout, pool: &Pool) -> Result<(), GenerationError> {
+    let release = release(layout, pool);
+    if !release.is_dir() {
+        return Err(GenerationError::NoRelease(release));
+    }
+    for folder in &pool.shared {
+        shared::ensure(&pool.code, folder, pool.user())?;
+        if !is_folder(&release.join(folder)) {
+            let folder = folder.clone();
+            return Err(GenerationError::NoMountPoint { release, folder });
+        }
+    }
+    Ok(())
+}
+
 /// Gives member `index` an empty overlay, owned like the release's own root.
 ///
 /// # Errors
@@ -126,16 +138,19 @@ pub fn renew_overlay(layout: &Layout, pool: &Pool, index: u16) -> Result<(), Gen
     if pool.code_access == CodeAccess::Immutable {
         return Ok(());
     }
-    let folder = overlay_folder(layout, &pool.id, index);
-    durable::remove(&folder)?;
-    let overlay = Overlay::of(layout, &pool.id, index);
-    let user = pool.user();
-    let php = Some((user.uid, user.gid));
     durable::folder(
         &layout.generation(&pool.id).join("overlay"),
         access(None, 0o711),
     )?;
-    durable::folder(&folder, access(None, 0o711))?;
+    make_overlay(&overlay_folder(layout, &pool.id, index), pool.user())
+}
+
+/// Makes `folder` hold an empty overlay.
+pub(super) fn make_overlay(folder: &Path, user: User) -> Result<(), GenerationError> {
+    durable::remove(folder)?;
+    let overlay = Overlay::in_folder(folder);
+    let php = Some((user.uid, user.gid));
+    durable::folder(folder, access(None, 0o711))?;
     durable::folder(&overlay.upper, access(php, 0o755))?;
     durable::folder(&overlay.work, access(php, 0o700))?;
     Ok(())
@@ -174,17 +189,28 @@ pub fn remove_stale_socket(
 
 fn write_configuration(layout: &Layout, pool: &Pool) -> Result<(), GenerationError> {
     let folder = layout.pool_configuration(&pool.id);
-    let ini = folder.join(config::INI_FOLDER);
-    // Members read it by their group; it may hold a password of the operator's.
-    let own = rustix::process::geteuid().as_raw();
-    let owner = Some((own, pool.user().gid));
-    durable::folder(&folder, access(owner, 0o750))?;
-    durable::folder(&ini, access(owner, 0o750))?;
-    let readable = access(owner, 0o640);
+    write_php(&folder, pool)?;
+    let readable = access(Some(readers(pool)), 0o640);
     for index in 0..pool.members {
         let path = folder.join(format!("{index}.conf"));
         durable::file(&path, &config::fpm(pool, index)?, readable)?;
     }
+    durable::sync(&folder)?;
+    Ok(())
+}
+
+/// Members read their configuration by their group: it may hold a password of the operator's.
+fn readers(pool: &Pool) -> (u32, u32) {
+    (rustix::process::geteuid().as_raw(), pool.user().gid)
+}
+
+/// Writes what PHP itself reads, whether under FPM or for a task: the `php.ini` part and the script before every other.
+pub(super) fn write_php(folder: &Path, pool: &Pool) -> Result<(), GenerationError> {
+    let ini = folder.join(config::INI_FOLDER);
+    let owner = Some(readers(pool));
+    durable::folder(folder, access(owner, 0o750))?;
+    durable::folder(&ini, access(owner, 0o750))?;
+    let readable = access(owner, 0o640);
     durable::file(
         &folder.join("prepend.php"),
         &config::prepend(pool)?,
@@ -197,7 +223,7 @@ fn write_configuration(layout: &Layout, pool: &Pool) -> Result<(), GenerationErr
     )?;
     durable::file(&ini.join("stratus.ini"), &config::php_ini(pool)?, readable)?;
     durable::sync(&ini)?;
-    durable::sync(&folder)?;
+    durable::sync(folder)?;
     Ok(())
 }
 
@@ -208,7 +234,7 @@ fn overlay_folder(layout: &Layout, pool: &PoolId, index: u16) -> PathBuf {
         .join(index.to_string())
 }
 
-fn access(owner: Option<(u32, u32)>, mode: u32) -> Access {
+pub(super) fn access(owner: Option<(u32, u32)>, mode: u32) -> Access {
     Access { owner, mode }
 }
 

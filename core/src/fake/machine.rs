@@ -1,6 +1,7 @@
 //! The fake machine, and its file tree and router.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use async_trait::async_trait;
 
@@ -31,6 +32,8 @@ pub(super) struct State {
     pub tree: u64,
     /// What its owner adds to the site.
     pub rules: TenantRules,
+    /// Who waits for a change of a task.
+    pub waiting: Vec<Waker>,
 }
 
 impl FakeMachine {
@@ -73,6 +76,7 @@ impl FakeMachine {
         let mut state = self.state();
         state.calls.push(call.to_owned());
         let result = change(&mut state);
+        state.waiting.drain(..).for_each(Waker::wake);
         let found = state.world.violations();
         for violation in found {
             let seen = format!("after {call}: {violation}");

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::environment::Argv;
 use crate::route::{Closed, Links, RouteTable};
 use crate::runtime::Restart;
+use crate::tasks::{TaskId, TaskRestart, TaskState};
 use crate::{EnvironmentName, Generation, OperationId, PoolId, ReleaseId};
 
 /// Everything outside the control plane.
@@ -25,6 +27,8 @@ pub struct World {
     pub closed: BTreeSet<(EnvironmentName, Closed)>,
     /// What every page of every site answers.
     pub status: u16,
+    /// The tasks that exist.
+    pub tasks: BTreeMap<TaskId, FakeTask>,
 }
 
 impl Default for World {
@@ -38,6 +42,7 @@ impl Default for World {
             frozen: BTreeSet::new(),
             closed: BTreeSet::new(),
             status: 200,
+            tasks: BTreeMap::new(),
         }
     }
 }
@@ -53,6 +58,21 @@ pub struct FakePool {
     pub restarts: bool,
     /// Whether requests may be queued or running in it: it was live and has not been drained since.
     pub busy: bool,
+}
+
+/// A task of the fake machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FakeTask {
+    /// What it runs on; none for the working tree.
+    pub release: Option<ReleaseId>,
+    /// What it runs.
+    pub argv: Argv,
+    /// Whether it is meant to run all the time.
+    pub restart: TaskRestart,
+    /// How it stands.
+    pub state: TaskState,
+    /// What it wrote.
+    pub output: String,
 }
 
 impl FakePool {
@@ -94,12 +114,27 @@ impl World {
                 }
             }
         }
+        for (id, task) in &self.tasks {
+            let release = task.release.as_ref();
+            let key = release.map(|release| (id.environment.clone(), release.clone()));
+            let on_disk = key.is_none_or(|key| self.releases.contains_key(&key));
+            if task.state == TaskState::Running && !on_disk {
+                found.push(format!("{id} runs from a release that was removed"));
+            }
+        }
         found
     }
 
     /// Whether the pool answers.
     pub fn answers(&self, id: &PoolId) -> bool {
         !self.frozen.contains(id) && self.pools.get(id).is_some_and(|pool| pool.running)
+    }
+
+    /// How a task stands.
+    pub fn task(&self, id: &TaskId) -> TaskState {
+        self.tasks
+            .get(id)
+            .map_or(TaskState::Absent, |task| task.state)
     }
 
     /// Why the pool must not be signalled now, if it must not.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cache::ClearReport;
+use crate::environment::Argv;
 use crate::fault::Fault;
 use crate::operation::decide::Outcome;
 use crate::release::Snapshot;
@@ -92,6 +93,8 @@ pub enum Output {
         /// What the copy will need.
         forecast: Forecast,
     },
+    /// Of the hooks.
+    Ran(Vec<Ran>),
     /// Of Snapshot.
     Copied(Snapshot),
     /// Of Drain.
@@ -105,6 +108,17 @@ pub enum Output {
     },
     /// Of Clear: how each cache fared.
     Cleared(Vec<ClearReport>),
+}
+
+/// A command that ran to its end, and well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ran {
+    /// What ran.
+    pub command: Argv,
+    /// How long it took, milliseconds.
+    pub ms: u64,
+    /// The end of what it wrote.
+    pub output: String,
 }
 
 /// The output of the latest success of the forward step for which `pick` answers.

@@ -14,6 +14,7 @@
 //! | thaw, confirm | let it go on, ask it through nginx | – |
 //! | promote | write down who is live; restart policies | the roles and policies as they were |
 //! | drain | wait until the old pool holds nothing | – |
+//! | `before_init`, `before_switch`, `after_switch` | run the hooks, once | stop and remove what is left of them |
 //! | check | look at the site as a visitor does | – |
 //! | clear | clear the caches; what fails goes on in the background | – |
 //! | park | keep the old pool warm, remove older ones | – |
@@ -22,6 +23,7 @@
 
 mod caches;
 mod deploy;
+mod hooks;
 mod init;
 mod retention;
 mod switch;
@@ -36,7 +38,8 @@ use stratus_core::runtime::RuntimeError;
 use stratus_core::snapshots::SnapshotError;
 use stratus_core::state::PoolRecord;
 use stratus_core::store::StoreError;
-use stratus_core::{Pool, PoolId, Router, Runtime, Snapshots, Store, Traffic};
+use stratus_core::tasks::TaskError;
+use stratus_core::{Pool, PoolId, Router, Runtime, Snapshots, Store, Tasks, Traffic};
 use tokio_util::sync::CancellationToken;
 
 use crate::caches::Clearing;
@@ -69,6 +72,8 @@ pub struct Situation<'a> {
 pub struct Machine {
     /// Runs pools.
     pub runtime: Arc<dyn Runtime>,
+    /// Runs commands beside them.
+    pub tasks: Arc<dyn Tasks>,
     /// Routes visitors.
     pub router: Arc<dyn Router>,
     /// Makes releases.
@@ -103,6 +108,12 @@ pub enum ActError {
     /// The state.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A task.
+    #[error(transparent)]
+    Task(#[from] TaskError),
+    /// A hook failed.
+    #[error("{0}")]
+    Hook(String),
     /// The site does not answer as it should.
     #[error("{0}")]
     Site(String),
@@ -130,7 +141,10 @@ impl ActError {
             Self::Router(error) => error.fault(),
             Self::Snapshot(error) => error.fault(),
             Self::Store(error) => error.fault(),
-            Self::Site(_) | Self::Cancelled | Self::Inconsistent(_) => Fault::Permanent,
+            Self::Task(error) => error.fault(),
+            Self::Hook(_) | Self::Site(_) | Self::Cancelled | Self::Inconsistent(_) => {
+                Fault::Permanent
+            }
             Self::Injected { fault, .. } => *fault,
         }
     }
@@ -142,8 +156,7 @@ impl Act for Machine {
         let plan = situation.plan;
         match step {
             Step::BeforeInit | Step::BeforeSwitch | Step::AfterSwitch => {
-                let message = "this version runs no hooks; remove the key hooks";
-                return Err(ActError::Inconsistent(message.to_owned()));
+                return self.hooks(step, situation).await;
             }
             Step::Reserve => self.reserve(plan).await?,
             Step::Preflight => return self.preflight(plan).await,
@@ -181,16 +194,16 @@ impl Act for Machine {
                     .await?;
             }
             Step::Create => self.discard(plan).await?,
+            Step::BeforeInit | Step::BeforeSwitch | Step::AfterSwitch => {
+                self.remove_hooks(plan).await?;
+            }
             Step::Start => self.runtime.stop(&target(plan)?, init::STOP_GRACE).await?,
             Step::Stage => self.unstage(plan).await?,
             Step::Freeze => self.runtime.thaw(&target(plan)?).await?,
             Step::Route => self.unroute(plan).await?,
             Step::Promote => self.demote(plan).await?,
             // They have no effect of their own, or are not undone: see the table above.
-            Step::BeforeInit
-            | Step::BeforeSwitch
-            | Step::AfterSwitch
-            | Step::Preflight
+            Step::Preflight
             | Step::AwaitReady
             | Step::Warm
             | Step::Thaw

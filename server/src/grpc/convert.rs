@@ -2,7 +2,7 @@
 
 use stratus_core::cache::ClearReport;
 use stratus_core::operation::Direction;
-use stratus_core::operation::{Class, Entry, Event, Kind, Outcome, Plan};
+use stratus_core::operation::{Class, Entry, Event, Kind, Outcome, Plan, Ran};
 use stratus_core::release::Counts;
 use stratus_core::store::Operation;
 use stratus_proto::v1 as proto;
@@ -50,6 +50,7 @@ pub fn to_operation(operation: &Operation, entries: &[Entry]) -> proto::Operatio
             .as_ref()
             .map(|s| s.stripped.clone())
             .unwrap_or_default(),
+        hooks: report.hooks.iter().map(to_hook).collect(),
         rewritten: report.snapshot.map(|s| s.rewritten).unwrap_or_default(),
         caches: report.caches.iter().map(to_cache).collect(),
     }
@@ -89,6 +90,14 @@ fn to_release(plan: &Plan, report: &Report) -> String {
         .or(reaped)
         .map(ToString::to_string)
         .unwrap_or_default()
+}
+
+fn to_hook(ran: &Ran) -> proto::HookReport {
+    proto::HookReport {
+        command: ran.command.clone(),
+        ms: ran.ms,
+        output: ran.output.clone(),
+    }
 }
 
 fn to_step(step: &StepReport) -> proto::StepReport {

@@ -160,6 +160,7 @@ impl Bench {
     pub(crate) fn machine(&self, store: Arc<dyn Store>) -> Machine {
         Machine {
             runtime: Arc::new(self.machine.clone()),
+            tasks: Arc::new(self.machine.clone()),
             router: Arc::new(self.machine.clone()),
             snapshots: Arc::new(self.machine.clone()),
             traffic: Arc::new(self.machine.clone()),
@@ -182,6 +183,7 @@ impl Bench {
         });
         Machine {
             runtime: brittle.clone(),
+            tasks: brittle.clone(),
             router: brittle.clone(),
             snapshots: brittle.clone(),
             caches: self.clearing(tap.clone(), brittle),

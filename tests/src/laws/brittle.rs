@@ -12,10 +12,11 @@ use stratus_core::route::{Closed, Links, RouteTable, Site};
 use stratus_core::router::{Loaded, RouterError, Visit};
 use stratus_core::runtime::{Drained, Observed, Restart, RuntimeError};
 use stratus_core::snapshots::{Forecast, SnapshotError, Take};
+use stratus_core::tasks::{Begun, ObservedTask, Task, TaskError, TaskId, TaskOutput, TaskState};
 use stratus_core::tenant::{TenantError, TenantRules};
 use stratus_core::{
     Cleaner, Environment, EnvironmentName, Generation, OperationId, Pool, PoolId, ReleaseId,
-    Router, Runtime, Snapshots,
+    Router, Runtime, Snapshots, Tasks,
 };
 
 use crate::laws::tap::{Tap, Tripped};
@@ -80,7 +81,7 @@ impl Runtime for Brittle {
     }
 
     async fn start(&self, pool: &Pool) -> Result<(), RuntimeError> {
-        self.tap.effect(self.machine.start(pool)).await
+        self.tap.effect(Runtime::start(&self.machine, pool)).await
     }
 
     async fn ready(&self, pool: &Pool, host: &str, ready: &Ready) -> Result<(), RuntimeError> {
@@ -110,7 +111,9 @@ impl Runtime for Brittle {
     }
 
     async fn stop(&self, pool: &PoolId, grace: Duration) -> Result<(), RuntimeError> {
-        self.tap.effect(self.machine.stop(pool, grace)).await
+        self.tap
+            .effect(Runtime::stop(&self.machine, pool, grace))
+            .await
     }
 
     async fn remove(&self, pool: &PoolId) -> Result<(), RuntimeError> {
@@ -119,6 +122,45 @@ impl Runtime for Brittle {
 
     async fn list(&self) -> Result<Vec<Observed>, RuntimeError> {
         Runtime::list(&self.machine).await
+    }
+}
+
+impl From<Tripped> for TaskError {
+    fn from(Tripped: Tripped) -> Self {
+        Self::Refused {
+            detail: "the engine failed on purpose".to_owned(),
+        }
+    }
+}
+
+#[async_trait]
+impl Tasks for Brittle {
+    async fn start(&self, task: &Task) -> Result<Begun, TaskError> {
+        self.tap.effect(Tasks::start(&self.machine, task)).await
+    }
+
+    async fn look(&self, id: &TaskId) -> Result<TaskState, TaskError> {
+        self.machine.look(id).await
+    }
+
+    async fn wait(&self, id: &TaskId) -> Result<TaskState, TaskError> {
+        self.machine.wait(id).await
+    }
+
+    async fn stop(&self, id: &TaskId, grace: Duration) -> Result<(), TaskError> {
+        self.tap.effect(Tasks::stop(&self.machine, id, grace)).await
+    }
+
+    async fn output(&self, id: &TaskId, bytes: usize) -> Result<TaskOutput, TaskError> {
+        self.machine.output(id, bytes).await
+    }
+
+    async fn remove(&self, id: &TaskId) -> Result<(), TaskError> {
+        self.tap.effect(Tasks::remove(&self.machine, id)).await
+    }
+
+    async fn list(&self) -> Result<Vec<ObservedTask>, TaskError> {
+        Tasks::list(&self.machine).await
     }
 }
 

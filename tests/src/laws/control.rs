@@ -94,6 +94,7 @@ impl Control {
         );
         let actor: Actor = Arc::new(Machine {
             runtime: Arc::new(machine.clone()),
+            tasks: Arc::new(machine.clone()),
             router: Arc::new(machine.clone()),
             snapshots: Arc::new(machine.clone()),
             traffic: Arc::new(machine.clone()),

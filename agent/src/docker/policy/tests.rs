@@ -39,7 +39,10 @@ fn violations(inspected: Value) -> Vec<Violation> {
         network: "none",
         image_scan_dir: None,
     };
-    check(&serde_json::from_value(inspected).unwrap(), &member)
+    check(
+        &serde_json::from_value(inspected).unwrap(),
+        &member.expected(),
+    )
 }
 
 #[test]

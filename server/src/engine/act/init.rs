@@ -124,7 +124,8 @@ impl Machine {
     }
 }
 
-fn pool(plan: &Plan, id: PoolId, image: &str, release: &ReleaseId) -> Pool {
+/// The pool that `plan` makes, under `id`.
+pub(super) fn pool(plan: &Plan, id: PoolId, image: &str, release: &ReleaseId) -> Pool {
     let environment = &plan.environment;
     Pool {
         id,

@@ -11,6 +11,7 @@ impl Machine {
     /// Keeps the previous pool warm, unless requests of it were cut or nothing is to be kept; removes older ones.
     pub(super) async fn park(&self, situation: &Situation<'_>) -> Result<(), ActError> {
         let plan = situation.plan;
+        self.remove_hooks(plan).await?;
         let environment = &plan.environment.name;
         let mut state = self.store.state(environment).await?;
         let warm_ms = u64::try_from(plan.environment.keep.warm.as_millis()).unwrap_or(u64::MAX);

@@ -1,0 +1,159 @@
+//! The hooks of a deployment: commands in containers of their own, each at most once.
+//!
+//! What a command did cannot be known once the server died beside it, and it cannot be undone: one that was interrupted
+//! has failed. Its container has the operation in its name, so that nothing ever starts it a second time.
+
+use std::time::Duration;
+
+use stratus_core::environment::Argv;
+use stratus_core::fault::chain;
+use stratus_core::operation::{Direction, Entry, Event, Output, Plan, Ran, Step};
+use stratus_core::tasks::{Task, TaskCode, TaskId, TaskName, TaskRestart, TaskState};
+use stratus_core::{Pool, PoolId, ReleaseId};
+
+use crate::engine::act::{ActError, Machine, Situation, init};
+
+/// What a hook's task is for.
+const PURPOSE: &str = "hook";
+/// How long a command has for SIGTERM before SIGKILL.
+const GRACE: Duration = Duration::from_secs(10);
+/// How much of a command's output is kept, in bytes.
+const KEPT: usize = 4096;
+
+impl Machine {
+    /// Runs the commands of `step`, one after the other.
+    pub(super) async fn hooks(
+        &self,
+        step: Step,
+        situation: &Situation<'_>,
+    ) -> Result<Output, ActError> {
+        let plan = situation.plan;
+        if was_begun(plan, situation.entries, step) {
+            return Err(ActError::Hook(format!(
+                "the server stopped while the {step} hooks ran; what they did is not known, so they have failed"
+            )));
+        }
+        let pool = match step {
+            Step::BeforeInit => working_tree(plan)?,
+            _ => self.target_pool(plan).await?,
+        };
+        let mut ran = Vec::new();
+        for (index, command) in commands(plan, step).iter().enumerate() {
+            let task = Task {
+                id: TaskId::new(&plan.environment.name, name(plan, step, index)?),
+                pool: pool.clone(),
+                code: match step {
+                    Step::BeforeInit => TaskCode::WorkingTree,
+                    _ => TaskCode::Release,
+                },
+                argv: command.clone(),
+                restart: TaskRestart::Never,
+                grace: GRACE,
+            };
+            ran.push(self.run_hook(situation, &task).await?);
+        }
+        Ok(Output::Ran(ran))
+    }
+
+    async fn run_hook(&self, situation: &Situation<'_>, task: &Task) -> Result<Ran, ActError> {
+        let began = self.clock.now_ms();
+        let limit = situation.plan.environment.hooks.timeout;
+        let words = task.argv.join(" ");
+        let failed = |error| {
+            ActError::Hook(format!(
+                "the hook {words:?} could not be run: {}",
+                chain(&error)
+            ))
+        };
+        self.tasks.start(task).await.map_err(failed)?;
+        let state = tokio::select! {
+            state = self.tasks.wait(&task.id) => state.map_err(failed)?,
+            () = tokio::time::sleep(limit) => {
+                self.tasks.stop(&task.id, GRACE).await.map_err(failed)?;
+                let within = humantime::format_duration(limit);
+                return Err(self.hook_failed(task, &format!("was stopped after {within}")).await);
+            }
+            () = situation.cancel.cancelled() => {
+                self.tasks.stop(&task.id, GRACE).await.map_err(failed)?;
+                return Err(ActError::Cancelled);
+            }
+        };
+        let why = match state {
+            TaskState::Ended(end) if end.exit == 0 => {
+                let output = self.tasks.output(&task.id, KEPT).await.unwrap_or_default();
+                return Ok(Ran {
+                    command: task.argv.clone(),
+                    ms: self.clock.now_ms().saturating_sub(began),
+                    output: output.text,
+                });
+            }
+            TaskState::Ended(end) if end.out_of_memory => {
+                format!("ended with {}, out of memory", end.exit)
+            }
+            TaskState::Ended(end) => format!("ended with {}", end.exit),
+            TaskState::Absent | TaskState::NeverStarted | TaskState::Running => {
+                "did not run to its end".to_owned()
+            }
+        };
+        Err(self.hook_failed(task, &why).await)
+    }
+
+    async fn hook_failed(&self, task: &Task, why: &str) -> ActError {
+        let output = self.tasks.output(&task.id, KEPT).await.unwrap_or_default();
+        let words = task.argv.join(" ");
+        ActError::Hook(format!(
+            "the hook {words:?} {why}\n{}",
+            output.text.trim_end()
+        ))
+    }
+
+    /// Stops and removes whatever the operation's hooks left.
+    pub(super) async fn remove_hooks(&self, plan: &Plan) -> Result<(), ActError> {
+        let mut steps = plan.steps.iter().copied();
+        if !steps.any(|step| !commands(plan, step).is_empty()) {
+            return Ok(());
+        }
+        let ours = format!("{PURPOSE}.{}.", plan.operation);
+        for seen in self.tasks.list().await? {
+            if seen.id.environment == plan.environment.name
+                && seen.id.name.as_str().starts_with(&ours)
+            {
+                self.tasks.stop(&seen.id, GRACE).await?;
+                self.tasks.remove(&seen.id).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the journal knows of an earlier try. The present one's `Started` is not in it yet.
+fn was_begun(plan: &Plan, entries: &[Entry], step: Step) -> bool {
+    let index = plan.steps.iter().position(|s| *s == step);
+    let begun = |event: &Event| matches!(event, Event::Started { step, direction: Direction::Forward } if Some(*step) == index);
+    entries.iter().any(|entry| begun(&entry.event))
+}
+
+fn commands(plan: &Plan, step: Step) -> &[Argv] {
+    let hooks = &plan.environment.hooks;
+    match step {
+        Step::BeforeInit => &hooks.before_init,
+        Step::BeforeSwitch => &hooks.before_switch,
+        Step::AfterSwitch => &hooks.after_switch,
+        _ => &[],
+    }
+}
+
+/// Shape: `hook.0190a6d2-7c00-7000-8000-000000000001.before-switch-0`.
+fn name(plan: &Plan, step: Step, index: usize) -> Result<TaskName, ActError> {
+    let step = step.name().replace('_', "-");
+    let name = format!("{PURPOSE}.{}.{step}-{index}", plan.operation);
+    name.parse()
+        .map_err(|error| ActError::Inconsistent(format!("{error}")))
+}
+
+/// The environment as its working tree stands, before there is a release of it.
+fn working_tree(plan: &Plan) -> Result<Pool, ActError> {
+    let id: PoolId = super::target(plan)?;
+    let none: ReleaseId = "0".repeat(64).parse().expect("64 digits are a release id");
+    Ok(init::pool(plan, id, &plan.environment.php.image, &none))
+}
