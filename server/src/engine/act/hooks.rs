@@ -9,9 +9,9 @@ use stratus_core::environment::Argv;
 use stratus_core::fault::chain;
 use stratus_core::operation::{Direction, Entry, Event, Output, Plan, Ran, Step};
 use stratus_core::tasks::{Task, TaskCode, TaskId, TaskName, TaskRestart, TaskState};
-use stratus_core::{Pool, PoolId, ReleaseId};
+use stratus_core::{Pool, ReleaseId};
 
-use crate::engine::act::{ActError, Machine, Situation, init};
+use crate::engine::act::{ActError, Machine, Situation, init, target};
 
 /// What a hook's task is for.
 const PURPOSE: &str = "hook";
@@ -34,7 +34,7 @@ impl Machine {
             )));
         }
         let pool = match step {
-            Step::BeforeInit => working_tree(plan)?,
+            Step::BeforeInit => self.working_tree(plan).await?,
             _ => self.target_pool(plan).await?,
         };
         let mut ran = Vec::new();
@@ -107,6 +107,15 @@ impl Machine {
         ))
     }
 
+    /// The pool that is to be, before there is a release for it: its settings are a member's.
+    async fn working_tree(&self, plan: &Plan) -> Result<Pool, ActError> {
+        let php = &plan.environment.php;
+        let image = self.runtime.image(&php.image, &php.fpm).await?;
+        let none = "0".repeat(64);
+        let none: ReleaseId = none.parse().expect("64 digits are a release id");
+        Ok(init::pool(plan, target(plan)?, &image, &none))
+    }
+
     /// Stops and removes whatever the operation's hooks left.
     pub(super) async fn remove_hooks(&self, plan: &Plan) -> Result<(), ActError> {
         let mut steps = plan.steps.iter().copied();
@@ -149,11 +158,4 @@ fn name(plan: &Plan, step: Step, index: usize) -> Result<TaskName, ActError> {
     let name = format!("{PURPOSE}.{}.{step}-{index}", plan.operation);
     name.parse()
         .map_err(|error| ActError::Inconsistent(format!("{error}")))
-}
-
-/// The environment as its working tree stands, before there is a release of it.
-fn working_tree(plan: &Plan) -> Result<Pool, ActError> {
-    let id: PoolId = super::target(plan)?;
-    let none: ReleaseId = "0".repeat(64).parse().expect("64 digits are a release id");
-    Ok(init::pool(plan, id, &plan.environment.php.image, &none))
 }
