@@ -12,6 +12,8 @@ pub struct Report {
     pub steps: Vec<StepReport>,
     /// What the snapshot made.
     pub snapshot: Option<Snapshot>,
+    /// How long requests were held, milliseconds.
+    pub hold_ms: Option<u64>,
     /// The hooks that ran.
     pub hooks: Vec<Ran>,
     /// How the drain went: milliseconds, and what visitors saw.
@@ -61,6 +63,7 @@ impl Report {
         let mut report = Self {
             steps: steps.collect(),
             snapshot: None,
+            hold_ms: None,
             hooks: Vec::new(),
             drain: None,
             caches: Vec::new(),
@@ -71,6 +74,12 @@ impl Report {
                 continue;
             };
             match output {
+                Output::Held { hold_ms, tally } => {
+                    report.hold_ms = Some(*hold_ms);
+                    if let Some((_, counted)) = &mut report.drain {
+                        *counted = *tally;
+                    }
+                }
                 Output::Ran(ran) => report.hooks.extend(ran.iter().cloned()),
                 Output::Copied(snapshot) => report.snapshot = Some(snapshot.clone()),
                 Output::Drained {

@@ -264,3 +264,54 @@ async fn hooks_run_once_around_the_switch_and_a_failing_one_leaves_the_live_site
     let report = load.stop().await;
     assert_eq!(report.counts.failed, 0, "{}", report.table());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_wait_for_a_consistent_deployment_and_beyond_its_limit_visitors_get_the_page() {
+    let more = "    hooks:\n      before_switch: [[php, -r, 'sleep(3);']]\n    hold: 20s\n";
+    let stage = Running::open("held", 2, more).await.unwrap();
+    let load = Load::start(plan(&stage.place)).unwrap();
+    let handle = load.handle();
+    handle.mark(1);
+    stage.shop.release(2).unwrap();
+    handle.allow(2);
+    let deployed = stage
+        .place
+        .done(&["deploy", "--mode", "consistent"])
+        .await
+        .unwrap();
+    handle.mark(2);
+    let figure = |name: &str| deployed[name].as_u64().unwrap_or_default();
+    assert!((3_000..20_000).contains(&figure("hold_ms")), "{deployed}");
+    assert!(figure("held") >= 8, "{deployed}");
+    assert!(
+        (2_000..=figure("hold_ms")).contains(&figure("longest_hold_ms")),
+        "{deployed}"
+    );
+    assert_eq!(deployed["lost"], 0, "{deployed}");
+    let report = load.stop().await;
+    assert_eq!(report.counts.failed, 0, "{}", report.table());
+
+    stage.place.reconfigure("hold: 20s", "hold: 1s").unwrap();
+    stage.place.done(&["environments.apply"]).await.unwrap();
+    stage.shop.release(3).unwrap();
+    let deploying = stage.place.done(&["deploy", "--mode", "consistent"]);
+    let turned_away = async {
+        // Asked with what a visitor that waits would not: it must not wait itself.
+        let asked = || async {
+            let visit = stage.place.visit("/index.php");
+            tokio::time::timeout(Duration::from_millis(300), visit).await
+        };
+        loop {
+            if let Ok(visit) = asked().await
+                && visit.as_ref().is_ok_and(|visit| visit.status == 503)
+            {
+                return;
+            }
+        }
+    };
+    let turned_away = tokio::time::timeout(Duration::from_mins(1), turned_away);
+    let (deployed, turned_away) = tokio::join!(deploying, turned_away);
+    turned_away.expect("a visitor gets the page");
+    assert_eq!(deployed.unwrap()["to"], 3);
+    assert_eq!(stage.place.visit("/index.php").await.unwrap().status, 200);
+}

@@ -84,6 +84,7 @@ async fn each_kind_of_answer_is_counted_as_what_it_is() -> Result<()> {
         lost: 2,
         cut: tally.cut,
         unattributed: 1,
+        ..Tally::default()
     };
     assert_eq!(tally, expected);
     assert_eq!(close(&records, 1), None, "it is closed");

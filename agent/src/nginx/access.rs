@@ -12,7 +12,7 @@ mod record;
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use stratus_core::environment::User;
 use stratus_core::traffic::{Tally, Traffic};
@@ -124,7 +124,7 @@ impl AccessRecords {
     }
 }
 
-/// Both calls ask nginx a few questions and block for some milliseconds; two seconds where nginx hangs.
+/// To open and to close ask nginx a few questions and block for some milliseconds; two seconds where nginx hangs.
 impl Traffic for AccessRecords {
     fn open(&self, operation: &OperationId, environment: &EnvironmentName) {
         if self.books.open().has(operation) {
@@ -132,6 +132,14 @@ impl Traffic for AccessRecords {
         }
         let balance = self.balance();
         self.books.open().begin(operation, environment, balance);
+    }
+
+    fn let_go(&self, operation: &OperationId) {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        self.books.open().let_go(operation, now);
     }
 
     fn close(&self, operation: &OperationId, old: Generation, new: Generation) -> Option<Tally> {

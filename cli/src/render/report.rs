@@ -136,7 +136,17 @@ fn served(operation: &Operation) -> String {
     let unknown = unknown
         .map(|n| format!(", {} of unknown generation", count(n)))
         .unwrap_or_default();
-    format!("{drained}, {requests}{cut}{unknown}")
+    let held = operation.hold_ms.map(|ms| {
+        let number = operation
+            .held
+            .map_or("an unknown number of".to_owned(), count);
+        let longest = operation.longest_hold_ms.unwrap_or(ms);
+        format!(", {number} held for {} at most", span(longest))
+    });
+    format!(
+        "{drained}, {requests}{cut}{unknown}{}",
+        held.unwrap_or_default()
+    )
 }
 
 /// An operation that was undone or is stuck, as a failure.

@@ -7,6 +7,8 @@ use crate::{EnvironmentName, Generation, OperationId, Traffic};
 impl Traffic for FakeMachine {
     fn open(&self, _: &OperationId, _: &EnvironmentName) {}
 
+    fn let_go(&self, _: &OperationId) {}
+
     fn close(&self, _: &OperationId, _: Generation, _: Generation) -> Option<Tally> {
         Some(Tally::default())
     }

@@ -97,6 +97,13 @@ pub enum Output {
     Ran(Vec<Ran>),
     /// Of Snapshot.
     Copied(Snapshot),
+    /// Of the end of a consistent deployment.
+    Held {
+        /// How long the new pool stood still while traffic pointed at it, milliseconds.
+        hold_ms: u64,
+        /// What visitors saw from the change of route on, where it could be counted.
+        tally: Option<Tally>,
+    },
     /// Of Drain.
     Drained {
         /// How long it took, milliseconds.

@@ -23,6 +23,7 @@
 
 mod caches;
 mod deploy;
+mod hold;
 mod hooks;
 mod init;
 mod retention;
@@ -156,7 +157,11 @@ impl Act for Machine {
         let plan = situation.plan;
         match step {
             Step::BeforeInit | Step::BeforeSwitch | Step::AfterSwitch => {
-                return self.hooks(step, situation).await;
+                let hooks = self.hooks(step, situation);
+                return match step {
+                    Step::BeforeSwitch => self.while_held(situation, hooks).await,
+                    _ => hooks.await,
+                };
             }
             Step::Reserve => self.reserve(plan).await?,
             Step::Preflight => return self.preflight(plan).await,
@@ -168,13 +173,18 @@ impl Act for Machine {
             Step::Stage => self.stage(plan).await?,
             Step::Freeze => self.runtime.freeze(&target(plan)?).await?,
             Step::Route => self.route(plan).await?,
-            Step::Thaw => self.runtime.thaw(&target(plan)?).await?,
+            Step::Thaw => self.let_go(plan).await?,
             Step::Confirm => self.confirm(plan).await?,
             Step::Promote => self.promote(plan).await?,
-            Step::Drain => return self.drain(plan).await,
+            Step::Drain => return self.while_held(situation, self.drain(plan)).await,
             Step::Check => self.check(situation).await?,
             Step::Clear => return self.clear(plan).await,
-            Step::Park => self.park(situation).await?,
+            Step::Park => {
+                self.park(situation).await?;
+                if plan.freezes() {
+                    return Ok(self.hold(situation).await);
+                }
+            }
             Step::Unstage => self.unstage(plan).await?,
             Step::Discard => self.discard(plan).await?,
             Step::Retire => self.retire(plan).await?,
@@ -199,7 +209,7 @@ impl Act for Machine {
             }
             Step::Start => self.runtime.stop(&target(plan)?, init::STOP_GRACE).await?,
             Step::Stage => self.unstage(plan).await?,
-            Step::Freeze => self.runtime.thaw(&target(plan)?).await?,
+            Step::Freeze => self.let_go(plan).await?,
             Step::Route => self.unroute(plan).await?,
             Step::Promote => self.demote(plan).await?,
             // They have no effect of their own, or are not undone: see the table above.

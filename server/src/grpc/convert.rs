@@ -50,6 +50,9 @@ pub fn to_operation(operation: &Operation, entries: &[Entry]) -> proto::Operatio
             .as_ref()
             .map(|s| s.stripped.clone())
             .unwrap_or_default(),
+        hold_ms: report.hold_ms,
+        held: report.hold_ms.and(tally).map(|t| t.held),
+        longest_hold_ms: report.hold_ms.and(tally).map(|t| t.longest_hold_ms),
         hooks: report.hooks.iter().map(to_hook).collect(),
         rewritten: report.snapshot.map(|s| s.rewritten).unwrap_or_default(),
         caches: report.caches.iter().map(to_cache).collect(),

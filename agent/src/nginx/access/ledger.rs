@@ -31,6 +31,10 @@ struct Window {
     unattributed: u64,
     lost: u64,
     cut: u64,
+    /// When the new generation was let go, milliseconds since 1970.
+    let_go_ms: Option<u64>,
+    held: u64,
+    longest_hold_ms: u64,
     /// A record is missing, or could not be read.
     damaged: bool,
 }
@@ -81,6 +85,9 @@ impl Ledger {
             unattributed: 0,
             lost: 0,
             cut: 0,
+            let_go_ms: None,
+            held: 0,
+            longest_hold_ms: 0,
             damaged: false,
         };
         self.windows.entry(operation.clone()).or_insert(fresh);
@@ -89,6 +96,13 @@ impl Ledger {
     /// The balance that `operation` began with.
     pub(super) fn balance_of(&self, operation: &OperationId) -> Option<i64> {
         self.windows.get(operation)?.balance
+    }
+
+    /// Requests of `operation` that began before `at_ms`, milliseconds since 1970, have waited until then.
+    pub(super) fn let_go(&mut self, operation: &OperationId, at_ms: u64) {
+        if let Some(window) = self.windows.get_mut(operation) {
+            window.let_go_ms.get_or_insert(at_ms);
+        }
     }
 
     /// Ends the count; `None` when it was not begun here, or a record is known to be missing.
@@ -108,6 +122,8 @@ impl Ledger {
             lost: window.lost,
             cut: window.cut,
             unattributed: window.unattributed + strangers,
+            held: window.held,
+            longest_hold_ms: window.longest_hold_ms,
         })
     }
 
@@ -120,7 +136,10 @@ impl Ledger {
         for window in self.windows.values_mut().filter(mine) {
             window.cut += u64::from(verdict.repeated);
             match verdict.outcome {
-                Outcome::Served(Some(by)) => *window.served.entry(by).or_insert(0) += 1,
+                Outcome::Served(Some(by)) => {
+                    *window.served.entry(by).or_insert(0) += 1;
+                    window.hold(record);
+                }
                 Outcome::Served(None) => window.unattributed += 1,
                 Outcome::Lost => window.lost += 1,
                 Outcome::Aside => {}
@@ -147,6 +166,19 @@ impl Ledger {
     fn damage(&mut self) {
         for window in self.windows.values_mut() {
             window.damaged = true;
+        }
+    }
+}
+
+impl Window {
+    /// Counts a request that waited for the new generation to be let go.
+    fn hold(&mut self, record: &Record) {
+        let (Some(let_go), Some(began)) = (self.let_go_ms, record.began_ms()) else {
+            return;
+        };
+        if let Some(waited) = let_go.checked_sub(began).filter(|waited| *waited > 0) {
+            self.held += 1;
+            self.longest_hold_ms = self.longest_hold_ms.max(waited);
         }
     }
 }
@@ -199,6 +231,23 @@ mod tests {
             ..Tally::default()
         };
         assert_eq!(end(ledger), Some(expected));
+    }
+
+    #[test]
+    fn what_began_before_the_new_generation_was_let_go_has_waited_for_it() {
+        let mut ledger = counting();
+        // They end at 1 s and took 1 ms: they began at 0.999 s.
+        ledger.take(&datagram("shop", 5, 1, "2"));
+        ledger.let_go(&operation(), 1_600);
+        ledger.let_go(&operation(), 9_999);
+        ledger.take(&datagram("shop", 5, 2, "2"));
+        ledger.take(&datagram("blog", 5, 3, "2"));
+        let tally = end(ledger).unwrap();
+        assert_eq!((tally.held, tally.longest_hold_ms), (1, 601));
+        let mut ledger = counting();
+        ledger.let_go(&operation(), 999);
+        ledger.take(&datagram("shop", 5, 1, "2"));
+        assert_eq!(end(ledger).unwrap().held, 0);
     }
 
     #[test]

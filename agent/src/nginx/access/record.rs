@@ -24,6 +24,10 @@ pub(super) struct Record {
     length: String,
     /// Bytes of the body that went out.
     sent: String,
+    /// From the first byte of the request to the last of the answer. Shape: `0.004`.
+    request_time: String,
+    /// When it ended, seconds since 1970. Shape: `1795353731.287`.
+    time: String,
 }
 
 /// A datagram of nginx's.
@@ -72,6 +76,17 @@ pub(super) fn parse(datagram: &[u8]) -> Option<Message> {
 }
 
 impl Record {
+    /// When the request began, milliseconds since 1970.
+    pub(super) fn began_ms(&self) -> Option<u64> {
+        let ms = |text: &str| {
+            let (whole, part) = text.split_once('.')?;
+            let whole: u64 = whole.parse().ok()?;
+            let part: u64 = format!("{part:0<3}").get(..3)?.parse().ok()?;
+            whole.checked_mul(1000)?.checked_add(part)
+        };
+        ms(&self.time)?.checked_sub(ms(&self.request_time)?)
+    }
+
     /// What became of the request.
     pub(super) fn verdict(&self) -> Verdict {
         let answers: Vec<bool> = attempts(&self.header_time)

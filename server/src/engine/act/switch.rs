@@ -9,7 +9,7 @@ use stratus_core::runtime::{Drained, Restart};
 use stratus_core::traffic::Tally;
 use stratus_core::{Generation, Pool};
 
-use crate::engine::act::{ActError, Machine, target};
+use crate::engine::act::{ActError, Machine};
 use crate::engine::route::site;
 
 /// How long requests that outlived the drain limit have for SIGQUIT before SIGKILL.
@@ -77,9 +77,11 @@ impl Machine {
             .await?;
         if plan.freezes() {
             // What waited for it is answered by it.
-            self.runtime.thaw(&pool.id).await?;
+            self.let_go(plan).await?;
         }
         self.drained(&pool, plan.environment.drain).await?;
+        // Nobody asks for the count of what was undone; it must not go on for ever.
+        self.close_tally(plan).await;
         self.clear_undone(plan).await
     }
 
@@ -171,8 +173,12 @@ impl Machine {
             }
             None => 0,
         };
-        let old = plan.origin.as_ref().map_or(Generation(0), |o| o.generation);
-        let tally = self.close_tally(plan, old, target(plan)?.generation).await;
+        // Where requests wait for the new pool, the count goes on until they are answered.
+        let tally = if plan.freezes() {
+            None
+        } else {
+            self.close_tally(plan).await
+        };
         let drained_ms = self.clock.now_ms().saturating_sub(began);
         Ok(Output::Drained {
             drained_ms,
@@ -192,8 +198,10 @@ impl Machine {
     }
 
     /// Ends the count; none where it could not be told.
-    async fn close_tally(&self, plan: &Plan, old: Generation, new: Generation) -> Option<Tally> {
+    pub(super) async fn close_tally(&self, plan: &Plan) -> Option<Tally> {
         let (traffic, operation) = (self.traffic.clone(), plan.operation.clone());
+        let old = plan.origin.as_ref().map_or(Generation(0), |o| o.generation);
+        let new = plan.target.as_ref().map_or(Generation(0), |t| t.generation);
         let close = move || traffic.close(&operation, old, new);
         tokio::task::spawn_blocking(close).await.ok().flatten()
     }
