@@ -1,6 +1,7 @@
 //! [`Snapshots`] over the file-tree functions: runs them where blocking is allowed, and passes progress and cancel on.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use stratus_core::environment::Environment;
 use stratus_core::release::{Counts, OnDisk, Snapshot};
-use stratus_core::snapshots::{Forecast, SnapshotError, Take, Verify};
+use stratus_core::snapshots::{Difference, Forecast, SnapshotError, Take, Verify};
 use stratus_core::{EnvironmentName, OperationId, ReleaseId, Snapshots};
 
 use crate::layout::Layout;
@@ -88,6 +89,31 @@ impl Snapshots for Releases {
                 }
             }
         }
+    }
+
+    async fn compare(
+        &self,
+        environment: &Environment,
+        release: &ReleaseId,
+    ) -> Result<Vec<(PathBuf, Difference)>, SnapshotError> {
+        let request = self.request(environment, None);
+        let release = release.to_string();
+        let drift = blocking(move || tree::compare(&request, &release, &CancelFlag::default()));
+        let of_the_tree = |(path, how)| {
+            let how = match how {
+                tree::Difference::Added => Difference::Added,
+                tree::Difference::Changed => Difference::Changed,
+                tree::Difference::Removed => Difference::Removed,
+                tree::Difference::Altered => return None,
+            };
+            Some((path, how))
+        };
+        Ok(drift
+            .await?
+            .paths
+            .into_iter()
+            .filter_map(of_the_tree)
+            .collect())
     }
 
     async fn discard(

@@ -79,6 +79,8 @@ pub enum Command {
     EnvironmentsList(environments::list::List),
     #[command(name = "environments.show")]
     EnvironmentsShow(environments::show::Show),
+    #[command(name = "environments.diff")]
+    EnvironmentsDiff(environments::diff::Diff),
     #[command(name = "environments.apply")]
     EnvironmentsApply(environments::apply::Apply),
     #[command(name = "nginx.update")]
@@ -155,6 +157,7 @@ pub async fn run(command: Command, session: &mut Session<'_>) -> Result<Ended, C
         Command::ReleasesUnpin(unpin) => unpin.run(session).await,
         Command::EnvironmentsList(list) => list.run(session).await,
         Command::EnvironmentsShow(show) => show.run(session).await,
+        Command::EnvironmentsDiff(diff) => diff.run(session).await,
         Command::EnvironmentsApply(apply) => apply.run(session).await,
         Command::NginxUpdate(update) => update.run(session).await,
         Command::CacheAllClear(clear) => clear.run(session).await,

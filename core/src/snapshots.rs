@@ -1,5 +1,6 @@
 //! Releases on disk, as the domain needs them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -47,8 +48,26 @@ pub trait Snapshots: Send + Sync {
         running: &[OperationId],
     ) -> Result<(), SnapshotError>;
 
+    /// How the working tree differs from a release, by path. Shared and left out folders are not looked at.
+    async fn compare(
+        &self,
+        environment: &Environment,
+        release: &ReleaseId,
+    ) -> Result<Vec<(PathBuf, Difference)>, SnapshotError>;
+
     /// The releases of `environment`.
     async fn list(&self, environment: &EnvironmentName) -> Result<Vec<OnDisk>, SnapshotError>;
+}
+
+/// How a path of the working tree differs from a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Difference {
+    /// The working tree has it, the release does not.
+    Added,
+    /// Both have it, and content, mode or link target are not the same.
+    Changed,
+    /// The release has it, the working tree does not.
+    Removed,
 }
 
 /// What to copy and how.

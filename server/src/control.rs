@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use stratus_core::store::StoreError;
-use stratus_core::{Environment, EnvironmentName};
+use stratus_core::{Environment, EnvironmentName, Store};
 use stratus_proto::v1::Change;
 use tokio::sync::Mutex;
 
@@ -67,11 +67,10 @@ impl Control {
         let store = self.engine.store();
         let before = store.environments().await?;
         let changes = changes(&before, &next.environments);
+        refuse_removal_of_live(store.as_ref(), &next.environments).await?;
         if dry_run {
             return Ok(changes);
         }
-        self.refuse_removal_of_live(&before, &next.environments)
-            .await?;
         let held = self.engine.held().await?;
         store.put_environments(&next.environments).await?;
         if let Err(error) = self
@@ -85,23 +84,20 @@ impl Control {
         *current = next;
         Ok(changes)
     }
+}
 
-    /// An environment that serves visitors must not vanish by a missing line.
-    async fn refuse_removal_of_live(
-        &self,
-        before: &[Environment],
-        after: &[Environment],
-    ) -> Result<(), ApplyError> {
-        for gone in before
-            .iter()
-            .filter(|old| !after.iter().any(|new| new.name == old.name))
-        {
-            if self.engine.store().state(&gone.name).await?.live.is_some() {
-                return Err(ApplyError::LiveRemoved(gone.name.clone()));
-            }
+/// An environment that serves visitors must not vanish by a missing line: its visitors would get another one's pages.
+pub async fn refuse_removal_of_live(
+    store: &dyn Store,
+    configured: &[Environment],
+) -> Result<(), ApplyError> {
+    for known in store.environments().await? {
+        let is_gone = !configured.iter().any(|new| new.name == known.name);
+        if is_gone && store.state(&known.name).await?.live.is_some() {
+            return Err(ApplyError::LiveRemoved(known.name));
         }
-        Ok(())
     }
+    Ok(())
 }
 
 fn changes(before: &[Environment], after: &[Environment]) -> Vec<Change> {

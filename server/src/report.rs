@@ -154,6 +154,13 @@ fn first_error(entries: &[Entry]) -> Option<String> {
     failure.or_else(|| cancelled().then(|| "cancelled".to_owned()))
 }
 
+fn run(hooks: usize) -> String {
+    match hooks {
+        1 => "run a hook; what it does is not undone".to_owned(),
+        many => format!("run {many} hooks; what they do is not undone"),
+    }
+}
+
 /// One sentence on what a step of `plan` will do.
 pub fn describe(plan: &Plan, step: Step) -> String {
     let environment = &plan.environment;
@@ -175,9 +182,9 @@ pub fn describe(plan: &Plan, step: Step) -> String {
         ),
         Step::Warm => format!("fetch {} paths on every member", environment.warm.len()),
         Step::Stage => format!("offer generation {target} to a switch"),
-        Step::BeforeInit => format!("run {} hooks", environment.hooks.before_init.len()),
-        Step::BeforeSwitch => format!("run {} hooks", environment.hooks.before_switch.len()),
-        Step::AfterSwitch => format!("run {} hooks", environment.hooks.after_switch.len()),
+        Step::BeforeInit => run(environment.hooks.before_init.len()),
+        Step::BeforeSwitch => run(environment.hooks.before_switch.len()),
+        Step::AfterSwitch => run(environment.hooks.after_switch.len()),
         Step::Freeze => format!("let requests wait for generation {target}"),
         Step::Thaw => format!("let generation {target} answer what waited"),
         Step::Confirm => format!("ask generation {target} through nginx"),

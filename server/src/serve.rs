@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::control::Control;
+use crate::control::{Control, refuse_removal_of_live};
 use crate::data_dir::DataDir;
 use crate::engine::Engine;
 use crate::grpc;
@@ -47,6 +47,7 @@ async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let machine = wired.machine;
+    refuse_removal_of_live(machine.store.as_ref(), &config.environments).await?;
     machine.store.put_environments(&config.environments).await?;
     machine.restore_live().await?;
     if let Err(error) = machine.restore_routes().await {

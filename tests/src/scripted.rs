@@ -43,6 +43,8 @@ pub struct Script {
     pub shown: Option<v1::ShowEnvironmentReply>,
     /// The answer to apply.
     pub applied: Option<Result<v1::ApplyReply, Status>>,
+    /// The answer to the difference of the working tree.
+    pub diff: Option<v1::DiffReply>,
     /// The answer to maintenance.
     pub maintenance: Option<v1::SetMaintenanceReply>,
     /// The answer to the database's credentials.

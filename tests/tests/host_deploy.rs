@@ -315,3 +315,23 @@ async fn requests_wait_for_a_consistent_deployment_and_beyond_its_limit_visitors
     assert_eq!(deployed.unwrap()["to"], 3);
     assert_eq!(stage.place.visit("/index.php").await.unwrap().status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_that_is_not_live_is_told() {
+    let stage = Running::open("diff", 1, "").await.unwrap();
+    let same = stage.place.done(&["environments.diff"]).await.unwrap();
+    assert_eq!(same["total"], 0, "{same}");
+    stage.shop.write("pub/new.php", "<?php\n").unwrap();
+    stage
+        .shop
+        .write("release.php", "<?php return 'edited';\n")
+        .unwrap();
+    std::fs::remove_file(stage.shop.code().join("pub/slow.php")).unwrap();
+    let differs = stage.place.done(&["environments.diff"]).await.unwrap();
+    let expected = serde_json::json!([
+        {"path": "pub/new.php", "change": "added"},
+        {"path": "pub/slow.php", "change": "removed"},
+        {"path": "release.php", "change": "changed"},
+    ]);
+    assert_eq!(differs["files"], expected, "{differs}");
+}

@@ -10,9 +10,9 @@ use stratus_agent::docker::{EngineError, Finished};
 use stratus_agent::nginx::master::{Master, State, Workers};
 use stratus_agent::nginx::render::render;
 use stratus_agent::nginx::{AccessRecords, NginxRouter};
-use stratus_core::fake::FakeMachine;
+use stratus_core::fake::{FakeMachine, FakePool};
 use stratus_core::router::RouterError;
-use stratus_core::{Faulty as _, Router as _};
+use stratus_core::{Faulty as _, Generation, PoolId, Router as _};
 use stratus_tests::contracts;
 use stratus_tests::nginx::{Bench, IMAGE, docker};
 
@@ -33,7 +33,18 @@ async fn nginx_keeps_the_contract_of_a_router() -> Result<()> {
 #[tokio::test]
 async fn the_fake_keeps_the_contract_of_a_router() -> Result<()> {
     let site = Bench::new().await?.site(2);
-    contracts::router::holds(&FakeMachine::default(), &site).await;
+    let fake = FakeMachine::default();
+    fake.meddle(|world| {
+        for generation in [1, 2].map(Generation) {
+            let pool = FakePool {
+                running: true,
+                ..FakePool::created(site.members)
+            };
+            let id = PoolId::new(&site.environment, generation);
+            world.pools.insert(id, pool);
+        }
+    });
+    contracts::router::holds(&fake, &site).await;
     Ok(())
 }
 

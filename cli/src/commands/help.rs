@@ -54,6 +54,7 @@ pub const GROUPS: [(&str, &[&str]); 6] = [
             "php.options.remove",
             "environments.list",
             "environments.show",
+            "environments.diff",
             "environments.apply",
             "nginx.update",
         ],

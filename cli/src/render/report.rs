@@ -136,13 +136,14 @@ fn served(operation: &Operation) -> String {
     let unknown = unknown
         .map(|n| format!(", {} of unknown generation", count(n)))
         .unwrap_or_default();
-    let held = operation.hold_ms.map(|ms| {
-        let number = operation
-            .held
-            .map_or("an unknown number of".to_owned(), count);
-        let longest = operation.longest_hold_ms.unwrap_or(ms);
-        format!(", {number} held for {} at most", span(longest))
-    });
+    let held = operation
+        .hold_ms
+        .map(|ms| match (operation.held, operation.longest_hold_ms) {
+            (Some(held), Some(longest)) => {
+                format!(", {} held for {} at most", count(held), span(longest))
+            }
+            _ => format!(", visitors waited for {} at most", span(ms)),
+        });
     format!(
         "{drained}, {requests}{cut}{unknown}{}",
         held.unwrap_or_default()

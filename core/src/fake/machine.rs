@@ -1,5 +1,6 @@
 //! The fake machine, and its file tree and router.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -10,7 +11,7 @@ use crate::fake::world::World;
 use crate::release::{Counts, OnDisk, Snapshot};
 use crate::route::{Closed, Links, RouteTable, Site};
 use crate::router::{Loaded, RouterError, Visit};
-use crate::snapshots::{Forecast, SnapshotError, Take};
+use crate::snapshots::{Difference, Forecast, SnapshotError, Take};
 use crate::tenant::{TenantError, TenantRules};
 use crate::{EnvironmentName, Generation, OperationId, PoolId, ReleaseId, Router, Snapshots};
 
@@ -181,6 +182,16 @@ impl Snapshots for FakeMachine {
                 .retain(|partial| running.contains(partial));
         });
         Ok(())
+    }
+
+    async fn compare(
+        &self,
+        _: &Environment,
+        of: &ReleaseId,
+    ) -> Result<Vec<(PathBuf, Difference)>, SnapshotError> {
+        let same = *of == release(self.state().tree);
+        let edited = (PathBuf::from("index.php"), Difference::Changed);
+        Ok(if same { Vec::new() } else { vec![edited] })
     }
 
     async fn list(&self, environment: &EnvironmentName) -> Result<Vec<OnDisk>, SnapshotError> {

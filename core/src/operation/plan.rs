@@ -66,6 +66,9 @@ pub enum PlanError {
     /// Switch without a ready pool.
     #[error("there is no standby to switch to; run zerodowntime.init first")]
     NoStandby,
+    /// Abort without a prepared pool.
+    #[error("there is no standby to drop")]
+    NothingToDrop,
     /// Rollback without a previous generation.
     #[error("there is no previous generation to go back to")]
     NoPrevious,
@@ -129,7 +132,7 @@ impl Plan {
                 (Some(previous.into()), rollback(environment, context.warmth))
             }
             Kind::Abort => {
-                let standby = state.standby.as_ref().ok_or(PlanError::NoStandby)?;
+                let standby = state.standby.as_ref().ok_or(PlanError::NothingToDrop)?;
                 (Some(standby.into()), vec![Step::Unstage, Step::Discard])
             }
             Kind::Retire { generation } => (Some(retired(state, *generation)?), vec![Step::Retire]),

@@ -1,7 +1,10 @@
 //! The service `Environments`.
 
+use std::path::PathBuf;
+
 use stratus_core::route::Closed;
 use stratus_core::runtime::Observed;
+use stratus_core::snapshots::Difference;
 use stratus_core::state::PoolRecord;
 use stratus_core::{Environment, PoolId};
 use stratus_proto::v1 as proto;
@@ -11,6 +14,9 @@ use tonic::{Request, Response, Status};
 use crate::config;
 use crate::grpc::convert::to_pending;
 use crate::grpc::{Api, actor, status};
+
+/// Most differences that are named.
+const DIFFERENCES_MAX: usize = 1000;
 
 #[tonic::async_trait]
 impl Environments for Api {
@@ -52,6 +58,39 @@ impl Environments for Api {
         let changes = self.control.apply(dry_run).await;
         let changes = changes.map_err(|e| status::apply(&e))?;
         Ok(Response::new(proto::ApplyReply { changes }))
+    }
+
+    async fn diff(
+        &self,
+        request: Request<proto::DiffRequest>,
+    ) -> Result<Response<proto::DiffReply>, Status> {
+        let environment = self.environment(&request.into_inner().environment).await?;
+        let state = self.control.engine.store().state(&environment.name).await;
+        let live = state.map_err(|e| status::store(&e))?.live.ok_or_else(|| {
+            let name = &environment.name;
+            Status::failed_precondition(format!("nothing of {name} is live yet; deploy it first"))
+        })?;
+        let found = self
+            .control
+            .machine
+            .snapshots
+            .compare(&environment, &live.release);
+        let found = found.await.map_err(|e| status::faulty(&e))?;
+        let file = |(path, change): &(PathBuf, Difference)| proto::FileDifference {
+            path: path.to_string_lossy().into_owned(),
+            change: match change {
+                Difference::Added => "added",
+                Difference::Changed => "changed",
+                Difference::Removed => "removed",
+            }
+            .to_owned(),
+        };
+        Ok(Response::new(proto::DiffReply {
+            environment: environment.name.to_string(),
+            release: live.release.to_string(),
+            files: found.iter().take(DIFFERENCES_MAX).map(file).collect(),
+            total: found.len() as u64,
+        }))
     }
 
     async fn set_maintenance(

@@ -1,5 +1,6 @@
 //! The fake machine behind a tap: every one of its effects is a place to die at, or to fail at.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use stratus_core::release::{OnDisk, Snapshot};
 use stratus_core::route::{Closed, Links, RouteTable, Site};
 use stratus_core::router::{Loaded, RouterError, Visit};
 use stratus_core::runtime::{Drained, Observed, Restart, RuntimeError};
-use stratus_core::snapshots::{Forecast, SnapshotError, Take};
+use stratus_core::snapshots::{Difference, Forecast, SnapshotError, Take};
 use stratus_core::tasks::{Begun, ObservedTask, Task, TaskError, TaskId, TaskOutput, TaskState};
 use stratus_core::tenant::{TenantError, TenantRules};
 use stratus_core::{
@@ -253,6 +254,14 @@ impl Snapshots for Brittle {
     ) -> Result<(), SnapshotError> {
         let removed = Snapshots::remove(&self.machine, environment, release);
         self.tap.effect(removed).await
+    }
+
+    async fn compare(
+        &self,
+        environment: &Environment,
+        release: &ReleaseId,
+    ) -> Result<Vec<(PathBuf, Difference)>, SnapshotError> {
+        self.machine.compare(environment, release).await
     }
 
     async fn list(&self, environment: &EnvironmentName) -> Result<Vec<OnDisk>, SnapshotError> {

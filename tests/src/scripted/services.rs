@@ -113,6 +113,11 @@ impl Environments for Play {
         scripted(self.script().applied.clone().transpose()?)
     }
 
+    async fn diff(&self, request: Request<api::DiffRequest>) -> Answered<api::DiffReply> {
+        self.note_other(request);
+        scripted(self.script().diff.clone())
+    }
+
     async fn set_maintenance(
         &self,
         request: Request<api::SetMaintenanceRequest>,

@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn what_php_wrote_into_its_header_does_not_break_the_record() {
-        let raw = br#"<190>x: {"environment":"shop","method":"GET","status":"200","upstream_status":"200","generation":"1XX","completion":"OK","connection":"2","connection_requests":"1","header_time":"0.000","length":"","sent":"6"}"#;
+        let raw = br#"<190>x: {"environment":"shop","method":"GET","status":"200","upstream_status":"200","generation":"1XX","completion":"OK","connection":"2","connection_requests":"1","header_time":"0.000","length":"","sent":"6","request_time":"0.001","time":"1.0"}"#;
         let mut raw = raw.to_vec();
         let at = raw.windows(2).position(|two| two == b"XX").unwrap();
         raw[at] = 0xff;

@@ -10,6 +10,8 @@ use crate::nginx::place::Places;
 
 /// The page, as nginx finds it. No visitor can ask for it.
 const PAGE: &str = "/.stratus/maintenance";
+/// Where it is said in a sentence: there is no page, or the release does not have it.
+const PLAIN: &str = "@maintenance";
 /// What is said where the operator has no page.
 const SENTENCE: &str = "This site is being maintained. Please try again soon.";
 /// Who is shut out: 1 for them, 0 for the exempt.
@@ -56,41 +58,52 @@ pub(super) fn gate() -> [Directive; 2] {
     ]
 }
 
-/// The page.
+/// The page: the operator's, where there is one and the live release has it, else a sentence.
 pub(super) fn page(
     site: &Site,
     places: &Places,
     layout: &Layout,
-) -> Result<Directive, Unprintable> {
-    let maintenance = &site.maintenance;
-    let seconds = Arg::number(maintenance.retry_after.as_secs());
-    let mut block = vec![
-        Directive::words("internal", &[]),
+) -> Result<Vec<Directive>, Unprintable> {
+    let seconds = Arg::number(site.maintenance.retry_after.as_secs());
+    let headers = [
         Directive::line(
             "add_header",
             ["Retry-After".into(), seconds, "always".into()],
         ),
         Directive::words("add_header", &["Cache-Control", "no-store", "always"]),
     ];
-    match maintenance.page.as_ref().and_then(|page| page.to_str()) {
+    let look = match site
+        .maintenance
+        .page
+        .as_ref()
+        .and_then(|page| page.to_str())
+    {
         Some(page) => {
             let live = places.served(&layout.live(&site.environment));
-            block.extend([
+            let page = Arg::text(&format!("/{page}"))?;
+            vec![
                 Directive::line("root", [Arg::path(&live)?]),
-                Directive::line(
-                    "try_files",
-                    [Arg::text(&format!("/{page}"))?, "=503".into()],
-                ),
-            ]);
+                Directive::line("try_files", [page, PLAIN.into()]),
+            ]
         }
-        None => block.extend([
-            Directive::words("default_type", &["text/plain"]),
-            Directive::words("return", &["503", SENTENCE]),
-        ]),
-    }
-    Ok(Directive::block(
-        "location",
-        ["=".into(), PAGE.into()],
-        block,
-    ))
+        None => plain(),
+    };
+    let found = [
+        vec![Directive::words("internal", &[])],
+        headers.to_vec(),
+        look,
+    ]
+    .concat();
+    let missing = [headers.to_vec(), plain()].concat();
+    Ok(vec![
+        Directive::block("location", ["=".into(), PAGE.into()], found),
+        Directive::block("location", [PLAIN.into()], missing),
+    ])
+}
+
+fn plain() -> Vec<Directive> {
+    vec![
+        Directive::words("default_type", &["text/plain"]),
+        Directive::words("return", &["503", SENTENCE]),
+    ]
 }

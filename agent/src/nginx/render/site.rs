@@ -87,7 +87,7 @@ fn block(tenant: &Tenant<'_>, listens: Vec<Directive>) -> Result<Vec<Directive>,
     block.push(Directive::line("root", [live]));
     // Before the tenant's rules: one of them may end what nginx does here.
     block.extend(closed::look(site, layout)?);
-    block.push(closed::page(site, places, layout)?);
+    block.extend(closed::page(site, places, layout)?);
     block.extend(tenant.server()?);
     for path in &places.denied {
         block.extend(denied(path)?);

@@ -177,7 +177,7 @@ fn what_the_state_does_not_allow_is_refused() {
     let nothing = EnvironmentState::default();
     let refused = |kind| made(kind, &nothing, Warmth::Warm).unwrap_err();
     assert_eq!(refused(Kind::Switch), PlanError::NoStandby);
-    assert_eq!(refused(Kind::Abort), PlanError::NoStandby);
+    assert_eq!(refused(Kind::Abort), PlanError::NothingToDrop);
     assert_eq!(refused(Kind::Rollback), PlanError::NoPrevious);
 }
 
