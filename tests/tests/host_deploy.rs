@@ -335,3 +335,29 @@ async fn an_edit_that_is_not_live_is_told() {
     ]);
     assert_eq!(differs["files"], expected, "{differs}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undone_deployment_goes_back_to_a_pool_that_answers_though_it_was_not_drained_in_time() {
+    let more = "    hooks: {before_switch: [[/bin/true]], after_switch: [[/bin/false]]}\n";
+    let mut stage = Running::make("goback", 1, more).unwrap();
+    stage.place.reconfigure("drain: 30s", "drain: 1s").unwrap();
+    stage.go_live(&[]).await.unwrap();
+    let load = Load::start(plan(&stage.place)).unwrap();
+    for (mode, status) in [("blue-green", 200), ("consistent", 502)] {
+        let slow = stage.place.visit("/slow.php?ms=6000");
+        let deploy = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            stage.place.stratus(&["deploy", "--mode", mode]).await
+        };
+        let (slow, deployed) = tokio::join!(slow, deploy);
+        let (code, failed) = deployed.unwrap();
+        let error = failed["error"].as_str().unwrap_or_default();
+        assert!(code == 1 && error.contains("ended with 1"), "{failed}");
+        // Traffic goes back to the old pool, so nothing of it is cut, unless a hook had to be alone.
+        assert_eq!(slow.unwrap().status, status, "{mode}");
+        let page = stage.place.visit("/index.php").await.unwrap();
+        assert_eq!((page.status, page.generation()), (200, Some(1)), "{mode}");
+    }
+    let report = load.stop().await;
+    assert_eq!(report.counts.failed, 0, "{}", report.table());
+}

@@ -158,17 +158,23 @@ impl Plan {
         })
     }
 
-    /// What a failure of the step at this index means. A deployment is undone until its check has begun, though traffic
-    /// has moved by then: the check is its point of no return.
+    /// What a failure of the step at this index means. A deployment is undone until its check has succeeded, though traffic
+    /// has moved by then.
     ///
     /// # Panics
     /// When the plan has no such step.
     pub fn class(&self, step: usize) -> Class {
         let check = self.steps.iter().position(|s| *s == Step::Check);
         match check {
-            Some(check) if step < check => Class::Undo,
+            Some(check) if step <= check => Class::Undo,
             _ => self.steps[step].class(),
         }
+    }
+
+    /// Whether traffic can go back after the old pool was drained.
+    pub fn is_undone_after_drain(&self) -> bool {
+        let drain = self.steps.iter().position(|s| *s == Step::Drain);
+        drain.is_some_and(|drain| self.class(drain) == Class::Undo)
     }
 
     /// Whether its pool is frozen while traffic moves to it.

@@ -42,7 +42,7 @@ pub enum Step {
     Drain,
     /// Run the hooks that come after traffic moved.
     AfterSwitch,
-    /// Look at the site as a visitor does: the point of no return of a deployment.
+    /// Look at the site as a visitor does: what a deployment is undone up to.
     Check,
     /// Clear the caches, inner before outer.
     Clear,
@@ -87,8 +87,9 @@ impl Step {
             | Self::Freeze
             | Self::Thaw
             | Self::Confirm
-            | Self::AfterSwitch => Class::Undo,
-            Self::Route | Self::Check => Class::Pivot,
+            | Self::AfterSwitch
+            | Self::Check => Class::Undo,
+            Self::Route => Class::Pivot,
             Self::Promote
             | Self::Drain
             | Self::Clear

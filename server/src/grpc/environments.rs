@@ -217,12 +217,15 @@ impl Api {
                     .await?
             }
         };
-        let closed = self
-            .control
-            .machine
-            .router
-            .is_closed(&environment.name, Closed::Maintenance);
-        let maintenance = closed.await.map_err(|e| status::faulty(&e))?;
+        let mut maintenance = false;
+        for why in [Closed::Maintenance, Closed::Overdue] {
+            let closed = self
+                .control
+                .machine
+                .router
+                .is_closed(&environment.name, why);
+            maintenance |= closed.await.map_err(|e| status::faulty(&e))?;
+        }
         let operation = match &holder {
             Some(holder) => Some(self.report(holder).await?),
             None => None,

@@ -52,6 +52,11 @@ async fn heal(control: &Control, seen: &[Observed], short: &mut u32) -> Result<(
     for environment in control.engine.store().environments().await? {
         let state = control.engine.store().state(&environment.name).await?;
         let Some(live) = state.live else { continue };
+        // A consistent deployment stops the old pool itself, and starts it again where it goes back to it.
+        let holder = control.engine.holder(&environment.name).await?;
+        if holder.is_some_and(|holder| holder.plan.freezes()) {
+            continue;
+        }
         let id = PoolId::new(&environment.name, live.generation);
         let running = seen.iter().filter(|m| m.running && m.pool == id).count();
         is_down |= running == 0;

@@ -38,6 +38,10 @@ pub const VARIABLES: [&str; 23] = [
 ];
 /// Beginnings of nginx's own variables that a tenant may read: of the request and of the answer.
 pub const FAMILIES: [&str; 4] = ["arg_", "cookie_", "http_", "sent_http_"];
+/// Most variables of the tenant's own in one text.
+const OWN_MAX: usize = 1;
+/// Most variables in one text.
+const READ_MAX: usize = 8;
 /// Longest name of a variable, in bytes.
 const NAME_MAX: usize = 64;
 
@@ -94,6 +98,7 @@ impl Text {
             rest = after;
         }
         push_text(&mut pieces, rest)?;
+        bounded(&pieces)?;
         Ok(Self(pieces))
     }
 
@@ -141,6 +146,23 @@ impl Text {
         }
         Ok(whole.unwrap_or_else(|| Arg::word("")))
     }
+}
+
+/// A variable that stands twice in the next one doubles with each line: ten lines would fill the host's memory.
+fn bounded(pieces: &[Piece]) -> Result<(), String> {
+    let own = pieces.iter().filter(|piece| matches!(piece, Piece::Own(_)));
+    if own.count() > OWN_MAX {
+        return Err("it holds more than one variable of yours, which could grow without end; write one of them only".to_owned());
+    }
+    let read = pieces
+        .iter()
+        .filter(|piece| !matches!(piece, Piece::Text(_)));
+    if read.count() > READ_MAX {
+        return Err(format!(
+            "it holds more than {READ_MAX} variables; write fewer"
+        ));
+    }
+    Ok(())
 }
 
 impl Names {

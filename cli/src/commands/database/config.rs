@@ -38,9 +38,10 @@ impl Config {
         let client = session.connect().await?;
         let database = answer(ANSWER_LIMIT, client.environments().database(request)).await?;
         match self.field {
-            Some(field) => session.out.line(&value(&database, field)),
+            // Exactly as they are: a credential that was made fit for a terminal is a wrong one.
+            Some(field) => session.out.raw(&format!("{}\n", value(&database, field))),
             None if session.globals.json => session.out.json(&database),
-            None => session.out.line(&line(&database)),
+            None => session.out.raw(&format!("{}\n", line(&database))),
         }
         Ok(())
     }

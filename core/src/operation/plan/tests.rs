@@ -90,12 +90,12 @@ fn hooks_stand_around_what_they_are_named_after() {
 }
 
 #[test]
-fn a_deployment_can_be_undone_until_its_check_begins() {
+fn a_deployment_can_be_undone_until_its_check_has_succeeded() {
     let plan = made(deploy_in(Mode::BlueGreen), &full(), Warmth::Warm).unwrap();
     let classes: Vec<_> = (0..plan.steps.len()).map(|step| plan.class(step)).collect();
     let check = plan.steps.iter().position(|s| *s == Step::Check).unwrap();
-    assert!(classes[..check].iter().all(|class| *class == Class::Undo));
-    assert_eq!(classes[check..], [Class::Pivot, Class::Retry]);
+    assert!(classes[..=check].iter().all(|class| *class == Class::Undo));
+    assert_eq!(classes[check + 1..], [Class::Retry]);
     let switch = made(Kind::Switch, &full(), Warmth::Warm).unwrap();
     assert_eq!(
         switch.class(1),

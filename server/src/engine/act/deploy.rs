@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use stratus_core::environment::Check;
+use stratus_core::operation::Plan;
 use stratus_core::route::Closed;
 use stratus_core::router::Visit;
 use tokio::time::Instant;
@@ -19,12 +20,7 @@ impl Machine {
     pub(super) async fn check(&self, situation: &Situation<'_>) -> Result<(), ActError> {
         let plan = situation.plan;
         let (check, host) = (&plan.environment.check, host(plan));
-        if self
-            .router
-            .is_closed(&plan.environment.name, Closed::Maintenance)
-            .await?
-        {
-            tracing::info!(operation = %plan.operation, "in maintenance: the site is not looked at");
+        if self.is_in_maintenance(plan).await? {
             return Ok(());
         }
         let deadline = Instant::now() + check.within;
@@ -36,6 +32,9 @@ impl Machine {
                 Err(_) => Some("there was no answer in time".to_owned()),
             };
             let Some(wrong) = wrong else { return Ok(()) };
+            if self.is_in_maintenance(plan).await? {
+                return Ok(());
+            }
             let next = Instant::now() + AGAIN;
             if next >= deadline {
                 let within = humantime::format_duration(check.within);
@@ -44,8 +43,24 @@ impl Machine {
                     check.path
                 )));
             }
-            tokio::time::sleep_until(next).await;
+            tokio::select! {
+                () = tokio::time::sleep_until(next) => {}
+                () = situation.cancel.cancelled() => return Err(ActError::Cancelled),
+            }
         }
+    }
+
+    /// Visitors get the maintenance page, so nothing can be told by looking.
+    async fn is_in_maintenance(&self, plan: &Plan) -> Result<bool, ActError> {
+        let environment = &plan.environment.name;
+        let closed = self
+            .router
+            .is_closed(environment, Closed::Maintenance)
+            .await?;
+        if closed {
+            tracing::warn!(operation = %plan.operation, %environment, "in maintenance: the site is not looked at");
+        }
+        Ok(closed)
     }
 }
 

@@ -9,7 +9,7 @@ use stratus_core::runtime::{Drained, Restart};
 use stratus_core::traffic::Tally;
 use stratus_core::{Generation, Pool};
 
-use crate::engine::act::{ActError, Machine};
+use crate::engine::act::{ActError, Machine, host};
 use crate::engine::route::site;
 
 /// How long requests that outlived the drain limit have for SIGQUIT before SIGKILL.
@@ -72,6 +72,7 @@ impl Machine {
             to: origin.map_or(0, |o| o.members),
         };
         let wanted = change.site.clone();
+        self.wake_origin(plan).await?;
         let undone = self.change_route(plan, change).await;
         self.accept_without_nginx(plan, links, &wanted, undone)
             .await?;
@@ -83,6 +84,23 @@ impl Machine {
         // Nobody asks for the count of what was undone; it must not go on for ever.
         self.close_tally(plan).await;
         self.clear_undone(plan).await
+    }
+
+    /// Makes sure that the pool that traffic goes back to answers: a consistent deployment stops one that is not drained
+    /// in time. Where it does not come up traffic goes back all the same: nobody else is left to take it.
+    async fn wake_origin(&self, plan: &Plan) -> Result<(), ActError> {
+        let Some(origin) = plan.origin_pool() else {
+            return Ok(());
+        };
+        let old = self.known_pool(&origin).await?;
+        self.runtime.start(&old).await?;
+        let ready = self
+            .runtime
+            .ready(&old, host(plan), &plan.environment.ready);
+        if let Err(error) = ready.await {
+            tracing::error!(pool = %old.id, %error, "the pool that traffic goes back to is not ready");
+        }
+        Ok(())
     }
 
     /// Without an nginx that can serve, a route is undone when the links are back: nobody is served meanwhile, and what
@@ -169,7 +187,13 @@ impl Machine {
         let remaining = match plan.origin_pool() {
             Some(origin) => {
                 let old = self.known_pool(&origin).await?;
-                self.drained(&old, plan.environment.drain).await?.remaining
+                let limit = plan.environment.drain;
+                if plan.is_undone_after_drain() && !plan.freezes() {
+                    // Traffic may still go back to it: what is left is cut when it is parked.
+                    self.runtime.drain(&old, limit).await?.remaining
+                } else {
+                    self.drained(&old, limit).await?.remaining
+                }
             }
             None => 0,
         };
