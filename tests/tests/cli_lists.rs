@@ -481,3 +481,21 @@ fn a_refused_nginx_file_is_told_by_file_line_and_directive_on_one_line_of_stdout
         run(&server.socket(), "nginx.update --json")
     );
 }
+
+#[test]
+fn a_password_is_printed_as_it_is_though_it_holds_a_word_that_scripts_look_for() {
+    let server = Scripted::start(Script {
+        database: Some(Ok(DatabaseReply {
+            password: "myErrorERROR1".into(),
+            ..DatabaseReply::default()
+        })),
+        ..Script::default()
+    });
+    let line = run(&server.socket(), "database.config").stdout;
+    assert!(
+        line.contains(r#"\"Password\": \"myErrorERROR1\""#),
+        "{line}"
+    );
+    let field = run(&server.socket(), "database.config --field password").stdout;
+    assert_eq!(field, "myErrorERROR1\n");
+}

@@ -338,4 +338,17 @@ mod tests {
             assert!(definition(bad).is_err(), "{bad}");
         }
     }
+
+    #[test]
+    fn a_text_that_could_double_with_each_line_is_refused() {
+        let names = Names(["a".to_owned()].into());
+        assert!(Text::body("x $a y $uri", &names).is_ok());
+        let doubled = Text::body("$a$a", &names).unwrap_err();
+        assert!(
+            doubled.contains("more than one variable of yours"),
+            "{doubled}"
+        );
+        assert!(Text::body(&"$uri".repeat(8), &names).is_ok());
+        assert!(Text::body(&"$uri".repeat(9), &names).is_err());
+    }
 }
