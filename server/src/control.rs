@@ -132,3 +132,43 @@ fn to_change(environment: &Environment, change: &str, effect: &str) -> Change {
         effect: effect.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use stratus_core::fake::MemoryStore;
+    use stratus_core::state::PoolRecord;
+    use stratus_core::{EnvironmentState, Generation};
+
+    use super::*;
+
+    const CONFIGURATION: &str = "environments:\n  shop: {hosts: [a.test], code: DIR/code, docroot: ., php: {image: a, user: '7:8'}}\n  blog: {hosts: [b.test], code: DIR/code, docroot: ., php: {image: a, user: '7:8'}}\n";
+
+    #[tokio::test]
+    async fn an_environment_that_serves_visitors_cannot_vanish_from_the_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("code")).unwrap();
+        let file = folder.path().join("stratus.yaml");
+        let text = CONFIGURATION.replace("DIR", folder.path().to_str().unwrap());
+        std::fs::write(&file, text).unwrap();
+        let both = config::load(&file).unwrap().environments;
+        let store = MemoryStore::default();
+        store.put_environments(&both).await.unwrap();
+        let one = &both[..1];
+        refuse_removal_of_live(&store, one).await.unwrap();
+
+        let live = PoolRecord {
+            generation: Generation(1),
+            release: "0".repeat(64).parse().unwrap(),
+            members: 1,
+            since_ms: 0,
+        };
+        let state = EnvironmentState {
+            live: Some(live),
+            ..EnvironmentState::default()
+        };
+        store.put_state(&both[1].name, &state).await.unwrap();
+        let refused = refuse_removal_of_live(&store, one).await;
+        assert!(matches!(refused, Err(ApplyError::LiveRemoved(name)) if name == both[1].name));
+        refuse_removal_of_live(&store, &both).await.unwrap();
+    }
+}
