@@ -1,7 +1,8 @@
 //! Generates the gRPC code with protox: no system protoc is needed.
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "stratus/v1/caches.proto",
+    "stratus/v1/crons.proto",
     "stratus/v1/types.proto",
     "stratus/v1/operations.proto",
     "stratus/v1/environments.proto",

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use stratus_proto::v1::caches_client::CachesClient;
+use stratus_proto::v1::crons_client::CronsClient;
 use stratus_proto::v1::doctor_client::DoctorClient;
 use stratus_proto::v1::environments_client::EnvironmentsClient;
 use stratus_proto::v1::nginx_client::NginxClient;
@@ -82,6 +83,11 @@ impl Client {
     /// Caches.
     pub fn caches(&self) -> CachesClient<Channel> {
         CachesClient::new(self.0.clone())
+    }
+
+    /// Crons and workers.
+    pub fn crons(&self) -> CronsClient<Channel> {
+        CronsClient::new(self.0.clone()).max_decoding_message_size(ANSWER_BYTES)
     }
 
     /// The doctor.

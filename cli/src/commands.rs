@@ -4,6 +4,7 @@ pub mod autoscaling;
 pub mod cache;
 mod commands_doc;
 pub mod completions;
+pub mod crons;
 pub mod database;
 pub mod deploy;
 pub mod doctor;
@@ -97,6 +98,16 @@ pub enum Command {
     CacheCloudfrontInvalidate(cache::cloudfront::Invalidate),
     #[command(name = "cache.cdn.purge")]
     CacheCdnPurge(cache::cdn::Purge),
+    #[command(name = "crons.list")]
+    CronsList(crons::list::List),
+    #[command(name = "crons.run")]
+    CronsRun(crons::run::Run),
+    #[command(name = "crons.logs")]
+    CronsLogs(crons::logs::Logs),
+    #[command(name = "crons.stop")]
+    CronsStop(crons::stop::Stop),
+    #[command(name = "crons.start")]
+    CronsStart(crons::start::Start),
     #[command(name = "doctor")]
     Doctor(doctor::Doctor),
     #[command(name = "help")]
@@ -166,6 +177,11 @@ pub async fn run(command: Command, session: &mut Session<'_>) -> Result<Ended, C
         Command::CacheVarnishClear(clear) => clear.run(session).await,
         Command::CacheCloudfrontInvalidate(invalidate) => invalidate.run(session).await,
         Command::CacheCdnPurge(purge) => purge.run(session).await,
+        Command::CronsList(list) => list.run(session).await,
+        Command::CronsRun(run) => run.run(session).await,
+        Command::CronsLogs(logs) => logs.run(session).await,
+        Command::CronsStop(stop) => stop.run(session).await,
+        Command::CronsStart(start) => start.run(session).await,
         Command::Doctor(doctor) => doctor.run(session).await,
         Command::Help(help) => help.run(session),
         Command::Completions(completions) => {

@@ -1,15 +1,11 @@
 //! The names of commands: those that are not built yet, and the nearest one to a misspelt name.
 
 /// Commands of the STRATUS contract that this version does not have.
-pub const NOT_BUILT: [&str; 11] = [
+pub const NOT_BUILT: [&str; 7] = [
     "autoscaling.disable",
     "autoscaling.enable",
     "autoscaling.set",
     "autoscaling.status",
-    "crons.list",
-    "crons.run",
-    "crons.start",
-    "crons.stop",
     "events",
     "logs",
     "top",

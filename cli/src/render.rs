@@ -1,6 +1,7 @@
 //! How answers look: lines, tables, progress and JSON. Nothing here talks to the server.
 
 pub mod caches;
+pub mod crons;
 pub mod escape;
 pub mod events;
 pub mod operations;

@@ -4,6 +4,7 @@
 //! others: a request can only be served by a pool that runs, and stopping a pool that still holds one is noticed.
 
 mod cleaner;
+mod crons;
 mod machine;
 mod runtime;
 mod store;

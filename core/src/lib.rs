@@ -2,11 +2,12 @@
 //!
 //! **Invariant:** nothing here does I/O, reads a clock or draws a random number. Time and identifiers come in as
 //! arguments; the outside world is reached through the traits [`Runtime`], [`Tasks`], [`Router`], [`Snapshots`],
-//! [`Traffic`], [`Cleaner`] and [`Store`], which the `agent` and `server` crates implement and which [`fake`] implements
+//! [`Traffic`], [`Cleaner`], [`Store`] and [`CronStore`], which the `agent` and `server` crates implement and which [`fake`] implements
 //! in memory.
 #![warn(missing_docs)]
 
 pub mod cache;
+pub mod crons;
 pub mod environment;
 #[cfg(feature = "fake")]
 pub mod fake;
@@ -26,6 +27,7 @@ pub mod tenant;
 pub mod traffic;
 
 pub use cache::Cleaner;
+pub use crons::CronStore;
 pub use environment::Environment;
 pub use fault::{Fault, Faulty};
 pub use id::{EnvironmentName, Generation, InstallationId, OperationId, ReleaseId};

@@ -8,11 +8,13 @@ use crate::environment::Environment;
 use crate::fault::{Fault, Faulty};
 use crate::operation::{Entry, Event, Outcome, Plan};
 use crate::route::RouteTable;
-use crate::{EnvironmentName, EnvironmentState, Generation, OperationId, Pool, PoolId, ReleaseId};
+use crate::{
+    CronStore, EnvironmentName, EnvironmentState, Generation, OperationId, Pool, PoolId, ReleaseId,
+};
 
 /// Durable state. What a method wrote is on disk when it returns.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: CronStore {
     /// Records a new operation. The environment is locked by it until [`Store::finish`] with another outcome than stuck.
     ///
     /// # Errors

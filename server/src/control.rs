@@ -82,6 +82,7 @@ impl Control {
             return Err(error.into());
         }
         *current = next;
+        self.machine.crons.wake();
         Ok(changes)
     }
 }

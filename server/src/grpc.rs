@@ -2,6 +2,7 @@
 
 mod caches;
 mod convert;
+mod crons;
 mod doctor;
 mod environments;
 mod nginx;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use stratus_core::store::StoreError;
 use stratus_core::{Environment, OperationId};
 use stratus_proto::v1::caches_server::CachesServer;
+use stratus_proto::v1::crons_server::CronsServer;
 use stratus_proto::v1::doctor_server::DoctorServer;
 use stratus_proto::v1::environments_server::EnvironmentsServer;
 use stratus_proto::v1::nginx_server::NginxServer;
@@ -64,6 +66,7 @@ pub async fn serve(
         .add_service(ReleasesServer::new(api.clone()).max_decoding_message_size(MESSAGE_MAX))
         .add_service(NginxServer::new(api.clone()).max_decoding_message_size(MESSAGE_MAX))
         .add_service(CachesServer::new(api.clone()).max_decoding_message_size(MESSAGE_MAX))
+        .add_service(CronsServer::new(api.clone()).max_decoding_message_size(MESSAGE_MAX))
         .add_service(DoctorServer::new(api).max_decoding_message_size(MESSAGE_MAX))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async move {
             stop.cancelled().await;

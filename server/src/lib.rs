@@ -4,6 +4,7 @@ pub mod caches;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod crons;
 pub mod data_dir;
 pub mod doctor;
 pub mod engine;

@@ -20,6 +20,8 @@ pub struct Report {
     pub drain: Option<(u64, Option<Tally>)>,
     /// How each cache fared.
     pub caches: Vec<ClearReport>,
+    /// Crons that a deployment did not wait for.
+    pub still_running: Vec<String>,
     /// The first failure that was not overcome.
     pub error: Option<String>,
 }
@@ -65,6 +67,7 @@ impl Report {
             snapshot: None,
             hold_ms: None,
             hooks: Vec::new(),
+            still_running: Vec::new(),
             drain: None,
             caches: Vec::new(),
             error: first_error(entries),
@@ -88,6 +91,7 @@ impl Report {
                     report.drain = Some((*drained_ms, *tally));
                 }
                 Output::Cleared(caches) => report.caches.clone_from(caches),
+                Output::StillRunning(crons) => report.still_running.clone_from(crons),
                 Output::None | Output::Checked { .. } => {}
             }
         }
@@ -168,6 +172,10 @@ pub fn describe(plan: &Plan, step: Step) -> String {
     let members = plan.target.as_ref().map_or(0, |t| t.members);
     let origin = plan.origin.as_ref().map(|o| o.generation.0);
     match step {
+        Step::StopCrons => "hold crons back, wait for those that run".to_owned(),
+        Step::StartCrons => "let crons run again".to_owned(),
+        Step::HaltWorkers => "stop the workers".to_owned(),
+        Step::Workers => format!("move the workers to generation {target}"),
         Step::Reserve => match plan.stale {
             Some(stale) => format!("drop the standby of generation {stale}, which is stale"),
             None => "make sure there is no older standby".to_owned(),

@@ -62,8 +62,9 @@ async fn run(
         shutdown.clone(),
     );
     engine.recover().await?;
-    let caches = machine.caches.clone();
+    let (caches, crons) = (machine.caches.clone(), machine.crons.clone());
     caches.recover().await?;
+    crons.recover().await?;
     let socket = config.server.socket.clone();
     let control = Arc::new(Control {
         engine: engine.clone(),
@@ -74,12 +75,15 @@ async fn run(
     });
     let watchdog = tokio::spawn(tasks::watchdog(control.clone(), shutdown.clone()));
     let retention = tokio::spawn(tasks::retention(control.clone(), shutdown.clone()));
+    let workers = tokio::spawn(tasks::workers(control.clone(), shutdown.clone()));
+    let attending = tokio::spawn(crons.clone().attend());
     announce(&socket);
     let served = grpc::serve(control, &socket, shutdown.clone()).await;
     shutdown.cancel();
     engine.stopped().await;
     caches.stopped().await;
-    let _ = tokio::join!(watchdog, retention);
+    crons.stopped().await;
+    let _ = tokio::join!(watchdog, retention, workers, attending);
     served.with_context(|| format!("serving on {}", socket.display()))
 }
 

@@ -4,6 +4,7 @@
 //! full a reserve file is given up, so that an undo can always be written down.
 
 mod clears;
+mod crons;
 mod database;
 mod operations;
 mod reserve;

@@ -13,12 +13,13 @@ use stratus_agent::layout::Layout;
 use stratus_agent::nginx::{AccessRecords, DebugHeader, NginxRouter, Settings};
 use stratus_agent::snapshots::Releases;
 use stratus_core::fake::{FakeMachine, MemoryStore};
-use stratus_core::{InstallationId, Store};
+use stratus_core::{InstallationId, Store, Tasks};
 use tokio_util::sync::CancellationToken;
 
 use crate::caches::Clearing;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::crons::Crons;
 use crate::doctor::Machine as Examined;
 use crate::engine::act::Machine;
 
@@ -50,10 +51,12 @@ pub fn fakes(shutdown: CancellationToken) -> Wired {
         router: fake.clone(),
         snapshots: fake.clone(),
         traffic: fake.clone(),
+        crons: Crons::new(store.clone(), fake.clone(), clock.clone(), shutdown.clone()),
         caches: Clearing::new(store.clone(), fake, clock.clone(), shutdown),
         store,
         clock,
         routes: Arc::default(),
+        workers: Arc::default(),
     };
     Wired {
         machine,
@@ -92,8 +95,15 @@ pub async fn host(
     let cleaner = CacheClients::new(layout.clone(), Arc::new(names));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let runtime = DockerRuntime::new(engine, layout.clone(), options);
+    let tasks: Arc<dyn Tasks> = Arc::new(runtime.tasks());
     let machine = Machine {
-        tasks: Arc::new(runtime.tasks()),
+        crons: Crons::new(
+            store.clone(),
+            tasks.clone(),
+            clock.clone(),
+            shutdown.clone(),
+        ),
+        tasks,
         runtime: Arc::new(runtime),
         router: Arc::new(router),
         snapshots: Arc::new(Releases::new(layout)),
@@ -107,6 +117,7 @@ pub async fn host(
         store,
         clock,
         routes: Arc::default(),
+        workers: Arc::default(),
     };
     Ok(Wired {
         machine,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::stream;
 use stratus_proto::v1::caches_server::CachesServer;
+use stratus_proto::v1::crons_server::CronsServer;
 use stratus_proto::v1::doctor_server::DoctorServer;
 use stratus_proto::v1::environments_server::EnvironmentsServer;
 use stratus_proto::v1::nginx_server::NginxServer;
@@ -63,6 +64,20 @@ pub struct Script {
     pub cleared: VecDeque<Result<v1::ClearReply, Status>>,
     /// Whether an invalidation is done, one answer a question, in turn.
     pub invalidations: VecDeque<bool>,
+    /// The answer to the list of crons.
+    pub crons: Option<v1::ListCronsReply>,
+    /// The answer to what crons and workers wrote.
+    pub cron_logs: Option<v1::CronLogsReply>,
+    /// The answer to a cron that is asked for.
+    pub cron_run: Option<Result<v1::CronRun, Status>>,
+    /// How that run stands, one answer a question, in turn.
+    pub cron_runs: VecDeque<v1::CronRun>,
+    /// The answer to a stop of crons.
+    pub crons_stopped: Option<v1::StopCronsReply>,
+    /// The answer to their start.
+    pub crons_started: Option<v1::StartCronsReply>,
+    /// What runs, one answer a question, in turn.
+    pub crons_idle: VecDeque<v1::IdleCronsReply>,
     /// The answer to the doctor's check.
     pub findings: Option<v1::CheckReply>,
 }
@@ -237,6 +252,7 @@ async fn serve(listener: UnixListener, play: Play) {
         .add_service(ReleasesServer::new(play.clone()))
         .add_service(NginxServer::new(play.clone()))
         .add_service(CachesServer::new(play.clone()))
+        .add_service(CronsServer::new(play.clone()))
         .add_service(DoctorServer::new(play))
         .serve_with_incoming(connections);
     // Ends only with its runtime.

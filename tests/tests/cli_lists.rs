@@ -2,10 +2,10 @@
 
 use insta::assert_snapshot;
 use stratus_proto::v1::{
-    ApplyReply, Change, CheckReply, DatabaseReply, EnvironmentStatus, EnvironmentSummary, Finding,
-    Health, Kind, ListEnvironmentsReply, ListOperationsReply, ListReleasesReply, Outcome,
-    PendingCache, PoolStatus, Release, SetMaintenanceReply, ShowEnvironmentReply, StatusReply,
-    StepReport, UpdateNginxReply,
+    ApplyReply, Change, CheckReply, CronLease, DatabaseReply, EnvironmentStatus,
+    EnvironmentSummary, Finding, Health, Kind, ListEnvironmentsReply, ListOperationsReply,
+    ListReleasesReply, Outcome, PendingCache, PoolStatus, Release, SetMaintenanceReply,
+    ShowEnvironmentReply, StatusReply, StepReport, UpdateNginxReply,
 };
 use stratus_tests::program::run;
 use stratus_tests::scripted::story::{self, BEGAN_MS};
@@ -53,6 +53,12 @@ fn environments() -> StatusReply {
         drift: Vec::new(),
         maintenance: true,
         pending: Vec::new(),
+        crons_stopped: Some(CronLease {
+            until: hours_ago(0) + HOUR_MS,
+            since: hours_ago(0),
+            owner: "crons.stop".into(),
+            actor: "uid 0".into(),
+        }),
     };
     let blog = EnvironmentStatus {
         name: "blog".into(),
@@ -75,6 +81,7 @@ fn environments() -> StatusReply {
             error: "Varnish does not answer".into(),
             next_ms: 60_000,
         }],
+        crons_stopped: None,
     };
     let new = EnvironmentStatus {
         name: "new".into(),

@@ -11,6 +11,7 @@ use stratus_core::route::{Closed, RouteTable};
 use stratus_core::{Environment, Router as _};
 use stratus_server::caches::Clearing;
 use stratus_server::clock::SystemClock;
+use stratus_server::crons::Crons;
 use stratus_server::engine::act::Machine;
 use stratus_server::engine::route::{UpdateError, Updated};
 use stratus_tests::crowd::Crowd;
@@ -88,10 +89,12 @@ async fn machine(bench: &Bench) -> Result<Machine> {
         router: Arc::new(bench.another_router(&bench.settings).await?),
         snapshots: fake.clone(),
         traffic: fake.clone(),
+        crons: Crons::new(store.clone(), fake.clone(), clock.clone(), shutdown.clone()),
         caches: Clearing::new(store.clone(), fake, clock.clone(), shutdown),
         store,
         clock,
         routes: Arc::default(),
+        workers: Arc::default(),
     })
 }
 

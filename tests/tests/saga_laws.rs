@@ -63,6 +63,12 @@ fn with_caches(environment: &mut Environment) {
     environment.caches = sample::caches();
 }
 
+/// A cron and a worker.
+fn with_crons(environment: &mut Environment) {
+    environment.crons = vec![sample::cron("tidy", "0 3 * * *")];
+    environment.workers = vec![sample::worker("queue")];
+}
+
 const AN_HOUR: Past = Waited(Duration::from_hours(1));
 
 laws! {
@@ -104,6 +110,17 @@ laws! {
         .after(deployed())
         .after([Edit]);
     rollback_before_caches: Scenario::of(Kind::Rollback).shaped(with_caches).after(deployed_twice());
+
+    switch_with_workers: Scenario::of(Kind::Switch).shaped(with_crons).after(deployed()).after([Edit, init()]);
+    rollback_with_workers: Scenario::of(Kind::Rollback).shaped(with_crons).after(deployed_twice());
+    deploy_with_crons_and_workers: Scenario::of(sample::deploy(Mode::BlueGreen))
+        .shaped(with_crons)
+        .after(deployed())
+        .after([Edit]);
+    deploy_consistently_with_crons_and_workers: Scenario::of(sample::deploy(Mode::Consistent))
+        .shaped(with_crons)
+        .after(deployed())
+        .after([Edit]);
 
     rollback_to_a_warm_pool: Scenario::of(Kind::Rollback).after(deployed_twice());
     rollback_to_a_cold_pool: Scenario::of(Kind::Rollback).after(deployed_twice()).after([AN_HOUR, Ran(sample::retire(1))]);

@@ -2,16 +2,16 @@
 
 use stratus_core::fake::MemoryStore;
 use stratus_server::store::SqliteStore;
-use stratus_tests::contracts::store as contract;
+use stratus_tests::contracts::{crons, store};
 
 macro_rules! contract {
-    ($($law:ident)*) => {
+    ($($contract:ident::$law:ident)*) => {
         mod memory {
             use super::*;
 
             $(#[tokio::test]
             async fn $law() {
-                contract::$law(&MemoryStore::default()).await;
+                $contract::$law(&MemoryStore::default()).await;
             })*
         }
 
@@ -22,19 +22,24 @@ macro_rules! contract {
             async fn $law() {
                 let folder = tempfile::tempdir().unwrap();
                 let store = SqliteStore::open(&folder.path().join("state.db")).unwrap();
-                contract::$law(&store).await;
+                $contract::$law(&store).await;
             })*
         }
     };
 }
 
 contract! {
-    one_operation_per_environment
-    events_are_numbered_and_kept
-    stuck_keeps_the_environment
-    operations_are_listed_newest_first
-    a_generation_is_never_used_twice
-    state_comes_back
-    pools_and_pins_are_kept_until_forgotten
-    a_cache_waits_once
+    store::one_operation_per_environment
+    store::events_are_numbered_and_kept
+    store::stuck_keeps_the_environment
+    store::operations_are_listed_newest_first
+    store::a_generation_is_never_used_twice
+    store::state_comes_back
+    store::pools_and_pins_are_kept_until_forgotten
+    store::a_cache_waits_once
+    crons::a_slot_is_recorded_once
+    crons::a_skipped_slot_grows
+    crons::one_run_at_a_time
+    crons::a_lease_holds_runs_back
+    crons::old_runs_are_forgotten
 }

@@ -132,7 +132,7 @@ async fn a_newer_version_is_refused_and_both_are_named() {
     let path = filled(folder.path()).await;
     overwrite(&path, 60, &7_u32.to_be_bytes());
     let refused = refusal(&path);
-    let expected = "was written by a newer version (format 7, this one knows 2); upgrade stratusd";
+    let expected = "was written by a newer version (format 7, this one knows 3); upgrade stratusd";
     assert!(refused.ends_with(expected), "{refused}");
 }
 

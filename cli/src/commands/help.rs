@@ -9,7 +9,7 @@ use crate::error::CliError;
 use crate::session::Session;
 
 /// The groups of the overview. Every command that is not hidden is in exactly one.
-pub const GROUPS: [(&str, &[&str]); 6] = [
+pub const GROUPS: [(&str, &[&str]); 7] = [
     (
         "Deploy",
         &[
@@ -68,6 +68,16 @@ pub const GROUPS: [(&str, &[&str]); 6] = [
             "cache.varnish.clear",
             "cache.cloudfront.invalidate",
             "cache.cdn.purge",
+        ],
+    ),
+    (
+        "Crons",
+        &[
+            "crons.list",
+            "crons.run",
+            "crons.logs",
+            "crons.stop",
+            "crons.start",
         ],
     ),
     ("This program", &["doctor", "help", "completions", "man"]),

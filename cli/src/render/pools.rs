@@ -3,7 +3,7 @@
 use stratus_proto::v1::{EnvironmentStatus, PoolStatus};
 
 use super::units::{age, now_ms, short};
-use super::{caches, operations, table};
+use super::{caches, crons, operations, table};
 use crate::output::Out;
 
 /// Prints a line a pool, then a line for each thing to know.
@@ -32,6 +32,9 @@ pub fn print(out: &mut Out, environments: &[EnvironmentStatus]) {
             out.line(&format!(
                 "{name}: in maintenance; open it with maintenance.disable"
             ));
+        }
+        if let Some(lease) = &environment.crons_stopped {
+            out.line(&format!("{name}: {}", crons::stopped(lease)));
         }
         for pending in &environment.pending {
             out.line(&format!("{name}: {}", caches::waiting(pending)));

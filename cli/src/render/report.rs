@@ -52,6 +52,17 @@ fn paths(out: &mut Out, what: &str, paths: &[String]) {
     }
 }
 
+/// Crons that a deployment did not wait for. Shape: `; the cron reindex still runs, on the release it began on`.
+fn still_running(operation: &Operation) -> String {
+    match operation.still_running.as_slice() {
+        [] => String::new(),
+        crons => format!(
+            "; the cron {} still runs, on the release it began on",
+            crons.join(", ")
+        ),
+    }
+}
+
 /// The line of a completed operation, with its figures.
 pub fn success(operation: &Operation) -> String {
     let environment = &operation.environment;
@@ -65,11 +76,13 @@ pub fn success(operation: &Operation) -> String {
             copied(operation)
         ),
         Kind::Deploy | Kind::Reinit => format!(
-            "deployed {environment} generation {}, release {}, in {time}{}; {}",
+            "deployed {environment} generation {}, release {}, in {time}{}; {}{}{}",
             operation.to.unwrap_or(generation),
             short(&operation.release),
             copied(operation),
-            served(operation)
+            served(operation),
+            caches::clause(operation),
+            still_running(operation)
         ),
         Kind::Switch => format!(
             "switched {environment} to generation {} in {time}: {}{}",

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use crate::cache::{PendingClear, Target};
 use crate::environment::Environment;
+use crate::fake::crons::CronRows;
 use crate::operation::{Entry, Event, Outcome};
 use crate::route::RouteTable;
 use crate::store::{Begun, Operation, Pin, StoreError};
@@ -21,7 +22,7 @@ pub struct MemoryStore {
 }
 
 #[derive(Debug, Default)]
-struct Rows {
+pub(super) struct Rows {
     operations: Vec<Operation>,
     events: BTreeMap<OperationId, Vec<Entry>>,
     generations: BTreeMap<EnvironmentName, Generation>,
@@ -31,10 +32,11 @@ struct Rows {
     routes: RouteTable,
     pins: BTreeSet<(EnvironmentName, ReleaseId)>,
     clears: BTreeMap<(EnvironmentName, Target), PendingClear>,
+    pub(super) crons: CronRows,
 }
 
 impl MemoryStore {
-    fn rows(&self) -> MutexGuard<'_, Rows> {
+    pub(super) fn rows(&self) -> MutexGuard<'_, Rows> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -227,7 +227,9 @@ fn deploy(environment: &Environment, mode: Mode) -> Vec<Step> {
     let hooks = &environment.hooks;
     let hook = |step, commands: &[Argv]| (!commands.is_empty()).then_some(step);
     let before_switch = hook(Step::BeforeSwitch, &hooks.before_switch);
-    let mut steps = Vec::from_iter(hook(Step::BeforeInit, &hooks.before_init));
+    let has_crons = !environment.crons.is_empty();
+    let mut steps = Vec::from_iter(has_crons.then_some(Step::StopCrons));
+    steps.extend(hook(Step::BeforeInit, &hooks.before_init));
     steps.extend(prepare(environment));
     match mode {
         Mode::BlueGreen => {
@@ -236,25 +238,36 @@ fn deploy(environment: &Environment, mode: Mode) -> Vec<Step> {
                 steps.extend([Step::BeforeSwitch, Step::AwaitReady]);
             }
             steps.extend([Step::Route, Step::Promote, Step::Drain]);
+            steps.extend(workers(environment, Step::Workers));
         }
         Mode::Consistent => {
+            // No old code runs beside the hooks, workers included.
+            steps.extend(workers(environment, Step::HaltWorkers));
             steps.extend([Step::Freeze, Step::Route, Step::Drain]);
             steps.extend(before_switch);
             steps.extend([Step::Thaw, Step::Confirm, Step::Promote]);
+            steps.extend(workers(environment, Step::Workers));
         }
     }
     steps.extend(clear(environment));
     steps.extend(hook(Step::AfterSwitch, &hooks.after_switch));
-    steps.extend([Step::Check, Step::Park]);
+    steps.push(Step::Check);
+    steps.extend(has_crons.then_some(Step::StartCrons));
+    steps.push(Step::Park);
     steps
 }
 
 /// The steps that move traffic to a pool that is ready.
 fn switch(environment: &Environment) -> Vec<Step> {
     let mut steps = vec![Step::Route, Step::Promote, Step::Drain];
+    steps.extend(workers(environment, Step::Workers));
     steps.extend(clear(environment));
     steps.push(Step::Park);
     steps
+}
+
+fn workers(environment: &Environment, step: Step) -> Option<Step> {
+    (!environment.workers.is_empty()).then_some(step)
 }
 
 /// Caches are cleared when the old pool can no longer fill them.

@@ -8,6 +8,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
+    /// Hold crons back, and wait until none runs.
+    StopCrons,
+    /// Let crons run again.
+    StartCrons,
+    /// Stop the workers.
+    HaltWorkers,
+    /// Move the workers to the live release.
+    Workers,
     /// Run the hooks that come before the copy.
     BeforeInit,
     /// Drop an older standby, which is stale from now on.
@@ -74,7 +82,9 @@ impl Step {
     /// What its failure means, unless a plan says otherwise: see [`Plan::class`](super::Plan::class).
     pub fn class(self) -> Class {
         match self {
-            Self::BeforeInit
+            Self::StopCrons
+            | Self::HaltWorkers
+            | Self::BeforeInit
             | Self::Reserve
             | Self::Preflight
             | Self::Snapshot
@@ -92,7 +102,9 @@ impl Step {
             Self::Route => Class::Pivot,
             Self::Promote
             | Self::Drain
+            | Self::Workers
             | Self::Clear
+            | Self::StartCrons
             | Self::Park
             | Self::Unstage
             | Self::Discard
@@ -104,6 +116,10 @@ impl Step {
     /// Its name for people and scripts.
     pub fn name(self) -> &'static str {
         match self {
+            Self::StopCrons => "stop_crons",
+            Self::StartCrons => "start_crons",
+            Self::HaltWorkers => "halt_workers",
+            Self::Workers => "workers",
             Self::BeforeInit => "before_init",
             Self::Reserve => "reserve",
             Self::Preflight => "preflight",

@@ -38,9 +38,11 @@ pub(super) const KEYS: &[&str] = &[
     "hold",
     "caches",
     "sessions",
+    "crons",
+    "workers",
 ];
 /// Known names that later versions build.
-pub(super) const PLANNED: &[&str] = &["http", "crons", "workers"];
+pub(super) const PLANNED: &[&str] = &["http"];
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);

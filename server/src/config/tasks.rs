@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use stratus_core::environment::{Argv, Cron, Hooks, Worker};
 
+use crate::crons::schedule::Schedule;
+
 use super::section::{Section, Value, shown};
 use super::{name, scalar};
 
@@ -36,10 +38,14 @@ pub(super) fn crons(environment: &Section<'_>) -> Vec<Cron> {
         |section, name| {
             let at = section.need("at", "\"*/5 * * * *\"");
             let run = section.need("run", "[\"php\", \"bin/cron.php\"]");
+            let zone = section.or("zone", "UTC".to_owned(), |text| {
+                Schedule::parse("* * * * *", text).map(|_| text.to_owned())
+            });
+            let at = at?.parse(|text| Schedule::parse(text, "UTC").map(|_| text.to_owned()));
             Some(Cron {
                 name,
-                at: at?.parse(|text| Ok(text.to_owned()))?,
-                zone: section.or("zone", "UTC".to_owned(), |text| Ok(text.to_owned())),
+                at: at?,
+                zone,
                 run: argv(&run?)?,
                 timeout: section.or("timeout", HOUR, scalar::duration(SECOND..=7 * DAY)),
             })

@@ -14,6 +14,9 @@
 //! | thaw, confirm | let it go on, ask it through nginx | – |
 //! | promote | write down who is live; restart policies | the roles and policies as they were |
 //! | drain | wait until the old pool holds nothing | – |
+//! | `stop_crons` | hold crons back, wait until none runs | let them run again |
+//! | `start_crons` | let them run again | – |
+//! | `halt_workers`, workers | stop them; start those of the new release | those of the live release |
 //! | `before_init`, `before_switch`, `after_switch` | run the hooks, once | stop and remove what is left of them |
 //! | check | look at the site as a visitor does | – |
 //! | clear | clear the caches; what fails goes on in the background | – |
@@ -22,12 +25,14 @@
 //! | retire, reap | stop a pool, remove a release, if still due | – |
 
 mod caches;
+mod crons;
 mod deploy;
 mod hold;
 mod hooks;
 mod init;
 mod retention;
 mod switch;
+mod workers;
 
 use std::sync::Arc;
 
@@ -45,6 +50,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::caches::Clearing;
 use crate::clock::Clock;
+use crate::crons::Crons;
 use crate::engine::feed::Feed;
 
 /// Applies and undoes steps. Both read "ensure": twice is the same as once.
@@ -83,12 +89,16 @@ pub struct Machine {
     pub traffic: Arc<dyn Traffic>,
     /// Clears caches.
     pub caches: Clearing,
+    /// Runs crons.
+    pub crons: Crons,
     /// Keeps state.
     pub store: Arc<dyn Store>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Serialises changes of the route table.
     pub routes: Arc<tokio::sync::Mutex<()>>,
+    /// Serialises changes of workers.
+    pub workers: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Acts for the engine.
@@ -115,6 +125,9 @@ pub enum ActError {
     /// A hook failed.
     #[error("{0}")]
     Hook(String),
+    /// A cron does not end.
+    #[error("{0}")]
+    Cron(String),
     /// The site does not answer as it should.
     #[error("{0}")]
     Site(String),
@@ -143,9 +156,11 @@ impl ActError {
             Self::Snapshot(error) => error.fault(),
             Self::Store(error) => error.fault(),
             Self::Task(error) => error.fault(),
-            Self::Hook(_) | Self::Site(_) | Self::Cancelled | Self::Inconsistent(_) => {
-                Fault::Permanent
-            }
+            Self::Hook(_)
+            | Self::Cron(_)
+            | Self::Site(_)
+            | Self::Cancelled
+            | Self::Inconsistent(_) => Fault::Permanent,
             Self::Injected { fault, .. } => *fault,
         }
     }
@@ -163,6 +178,10 @@ impl Act for Machine {
                     _ => hooks.await,
                 };
             }
+            Step::StopCrons => return self.stop_crons(situation).await,
+            Step::StartCrons => self.start_crons(plan).await?,
+            Step::HaltWorkers => self.halt_workers(plan).await?,
+            Step::Workers => self.move_workers(plan).await?,
             Step::Reserve => self.reserve(plan).await?,
             Step::Preflight => return self.preflight(plan).await,
             Step::Snapshot => return self.snapshot(situation).await,
@@ -207,6 +226,8 @@ impl Act for Machine {
             Step::BeforeInit | Step::BeforeSwitch | Step::AfterSwitch => {
                 self.remove_hooks(plan).await?;
             }
+            Step::StopCrons => self.start_crons(plan).await?,
+            Step::HaltWorkers | Step::Workers => self.restore_workers(plan).await?,
             Step::Start => self.runtime.stop(&target(plan)?, init::STOP_GRACE).await?,
             Step::Stage => self.unstage(plan).await?,
             Step::Freeze => self.let_go(plan).await?,
@@ -219,6 +240,7 @@ impl Act for Machine {
             | Step::Thaw
             | Step::Confirm
             | Step::Drain
+            | Step::StartCrons
             | Step::Check
             | Step::Clear
             | Step::Park

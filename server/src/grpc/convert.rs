@@ -1,6 +1,7 @@
 //! Domain values as messages: free functions named `to_x`.
 
 use stratus_core::cache::ClearReport;
+use stratus_core::crons::{Lease, Owner};
 use stratus_core::operation::Direction;
 use stratus_core::operation::{Class, Entry, Event, Kind, Outcome, Plan, Ran};
 use stratus_core::release::Counts;
@@ -56,6 +57,7 @@ pub fn to_operation(operation: &Operation, entries: &[Entry]) -> proto::Operatio
         hooks: report.hooks.iter().map(to_hook).collect(),
         rewritten: report.snapshot.map(|s| s.rewritten).unwrap_or_default(),
         caches: report.caches.iter().map(to_cache).collect(),
+        still_running: report.still_running.clone(),
     }
 }
 
@@ -237,5 +239,18 @@ pub fn to_progress(counts: Counts, at_ms: u64) -> proto::WatchReply {
             bytes_copied: counts.bytes_copied,
         }),
         ..proto::WatchReply::default()
+    }
+}
+
+/// Who holds crons back.
+pub fn to_lease(lease: &Lease) -> proto::CronLease {
+    proto::CronLease {
+        until: lease.until_ms,
+        since: lease.since_ms,
+        owner: match &lease.owner {
+            Owner::User => "crons.stop".to_owned(),
+            Owner::Operation(id) => id.to_string(),
+        },
+        actor: lease.actor.clone(),
     }
 }

@@ -12,7 +12,7 @@ use stratus_proto::v1::environments_server::Environments;
 use tonic::{Request, Response, Status};
 
 use crate::config;
-use crate::grpc::convert::to_pending;
+use crate::grpc::convert::{to_lease, to_pending};
 use crate::grpc::{Api, actor, status};
 
 /// Most differences that are named.
@@ -230,6 +230,8 @@ impl Api {
             Some(holder) => Some(self.report(holder).await?),
             None => None,
         };
+        let lease = self.control.machine.crons.lease(&environment.name).await;
+        let lease = lease.map_err(|e| status::store(&e))?;
         let waiting = self.control.machine.caches.waiting(&environment.name).await;
         Ok(proto::EnvironmentStatus {
             name: environment.name.to_string(),
@@ -240,6 +242,7 @@ impl Api {
             drift,
             maintenance,
             pending: waiting.iter().map(to_pending).collect(),
+            crons_stopped: lease.as_ref().map(to_lease),
         })
     }
 

@@ -11,7 +11,7 @@ use stratus_core::store::StoreError;
 use crate::store::database::failed;
 
 /// The version that this code reads and writes, in `PRAGMA user_version`.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 /// `PRAGMA application_id`, "STRA": tells our file from any other database.
 const APPLICATION: i64 = 0x5354_5241;
 
@@ -44,11 +44,27 @@ CREATE TABLE events (
 ";
 
 /// What leads from each version to the next; a new database takes all of it.
-const UPGRADES: [&str; 1] = ["
+const UPGRADES: [&str; 2] = [
+    "
 CREATE TABLE pending_clears (
     environment TEXT NOT NULL, target TEXT NOT NULL, pending TEXT NOT NULL, PRIMARY KEY (environment, target)
 ) STRICT;
-"];
+",
+    "
+CREATE TABLE cron_cursors (
+    environment TEXT NOT NULL, cron TEXT NOT NULL, cursor TEXT NOT NULL, PRIMARY KEY (environment, cron)
+) STRICT;
+CREATE TABLE cron_runs (
+    environment TEXT NOT NULL, cron TEXT NOT NULL, at_ms INTEGER NOT NULL, state TEXT NOT NULL, run TEXT NOT NULL,
+    PRIMARY KEY (environment, cron, at_ms)
+) STRICT;
+CREATE UNIQUE INDEX one_running_cron ON cron_runs (environment) WHERE state = 'running';
+CREATE INDEX cron_runs_by_age ON cron_runs (environment, at_ms);
+CREATE TABLE cron_leases (
+    environment TEXT NOT NULL, owner TEXT NOT NULL, lease TEXT NOT NULL, PRIMARY KEY (environment, owner)
+) STRICT;
+",
+];
 
 /// Plans and pools hold the secrets of `php.env`. SQLite gives its own log the mode of the database.
 const OWNER_ONLY: u32 = 0o600;

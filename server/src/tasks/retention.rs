@@ -69,8 +69,9 @@ async fn round(control: &Control, environment: &Environment) -> anyhow::Result<(
         return submit(control, environment, Kind::Retire { generation }).await;
     }
     let on_disk = control.machine.snapshots.list(&environment.name).await?;
-    let pinned = store.pinned(&environment.name).await?;
-    let old = reapable(&on_disk, &state, &pinned, environment.keep.releases);
+    let mut kept = store.pinned(&environment.name).await?;
+    kept.extend(control.machine.releases_of_tasks(&environment.name).await?);
+    let old = reapable(&on_disk, &state, &kept, environment.keep.releases);
     match old.into_iter().next() {
         Some(release) => submit(control, environment, Kind::Reap { release }).await,
         None => Ok(()),
@@ -94,16 +95,16 @@ async fn submit(control: &Control, environment: &Environment, kind: Kind) -> any
     }
 }
 
-/// The releases that may go, oldest first: not used, not pinned, beyond the newest `keep`.
+/// The releases that may go, oldest first: not used, not to be kept, beyond the newest `keep`.
 pub fn reapable(
     on_disk: &[OnDisk],
     state: &EnvironmentState,
-    pinned: &[ReleaseId],
+    kept: &[ReleaseId],
     keep: u32,
 ) -> Vec<ReleaseId> {
     let mut newest_first: Vec<&OnDisk> = on_disk.iter().collect();
     newest_first.sort_by(|a, b| (b.created_ms, &b.release).cmp(&(a.created_ms, &a.release)));
-    let used: BTreeSet<&ReleaseId> = state.releases().chain(pinned).collect();
+    let used: BTreeSet<&ReleaseId> = state.releases().chain(kept).collect();
     let mut old: Vec<ReleaseId> = newest_first
         .into_iter()
         .skip(keep as usize)

@@ -9,9 +9,12 @@ use stratus_core::operation::plan::{Context, Warmth};
 use stratus_core::operation::{Kind, Outcome, Plan};
 use stratus_core::route::RouteTable;
 use stratus_core::store::Operation;
-use stratus_core::{Cleaner, Environment, EnvironmentState, Generation, Pool, PoolId, Store};
+use stratus_core::{
+    Cleaner, Environment, EnvironmentState, Generation, Pool, PoolId, Store, Tasks,
+};
 use stratus_server::caches::Clearing;
 use stratus_server::clock::Clock;
+use stratus_server::crons::Crons;
 use stratus_server::engine::act::{Actor, Machine};
 use stratus_server::engine::executor::Executor;
 use stratus_server::engine::feed::Feed;
@@ -60,6 +63,12 @@ impl HandClock {
     pub fn advance(&self, by: Duration) {
         let by_ms = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         self.0.fetch_add(by_ms, Ordering::Relaxed);
+    }
+
+    /// Sets it back.
+    pub fn back(&self, by: Duration) {
+        let by_ms = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        self.0.fetch_sub(by_ms, Ordering::Relaxed);
     }
 }
 
@@ -165,10 +174,16 @@ impl Bench {
             snapshots: Arc::new(self.machine.clone()),
             traffic: Arc::new(self.machine.clone()),
             caches: self.clearing(store.clone(), Arc::new(self.machine.clone())),
+            crons: self.crons(store.clone(), Arc::new(self.machine.clone())),
             store,
             clock: self.clock.clone(),
             routes: Arc::default(),
+            workers: Arc::default(),
         }
+    }
+
+    fn crons(&self, store: Arc<dyn Store>, tasks: Arc<dyn Tasks>) -> Crons {
+        Crons::new(store, tasks, self.clock.clone(), CancellationToken::new())
     }
 
     fn clearing(&self, store: Arc<dyn Store>, cleaner: Arc<dyn Cleaner>) -> Clearing {
@@ -186,7 +201,8 @@ impl Bench {
             tasks: brittle.clone(),
             router: brittle.clone(),
             snapshots: brittle.clone(),
-            caches: self.clearing(tap.clone(), brittle),
+            caches: self.clearing(tap.clone(), brittle.clone()),
+            crons: self.crons(tap.clone(), brittle),
             ..self.machine(tap.clone())
         }
     }

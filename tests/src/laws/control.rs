@@ -9,6 +9,7 @@ use stratus_core::operation::{Direction, Kind, Outcome, Step};
 use stratus_core::store::Operation;
 use stratus_core::{Environment, EnvironmentState, OperationId, Store};
 use stratus_server::caches::Clearing;
+use stratus_server::crons::Crons;
 use stratus_server::engine::Engine;
 use stratus_server::engine::act::{Act, Actor, Machine};
 use stratus_server::engine::admission::{Submission, SubmitError};
@@ -30,6 +31,8 @@ pub struct Control {
     pub machine: FakeMachine,
     /// State and journals.
     pub store: Arc<MemoryStore>,
+    /// Its crons.
+    pub crons: Crons,
     /// The time.
     pub clock: Arc<HandClock>,
     /// Stops the engine.
@@ -92,6 +95,12 @@ impl Control {
             clock.clone(),
             shutdown.clone(),
         );
+        let crons = Crons::new(
+            store.clone(),
+            Arc::new(machine.clone()),
+            clock.clone(),
+            shutdown.clone(),
+        );
         let actor: Actor = Arc::new(Machine {
             runtime: Arc::new(machine.clone()),
             tasks: Arc::new(machine.clone()),
@@ -99,9 +108,11 @@ impl Control {
             snapshots: Arc::new(machine.clone()),
             traffic: Arc::new(machine.clone()),
             caches,
+            crons: crons.clone(),
             store: store.clone(),
             clock: clock.clone(),
             routes: Arc::default(),
+            workers: Arc::default(),
         });
         let engine = Engine::new(
             store.clone(),
@@ -114,6 +125,7 @@ impl Control {
             engine,
             machine,
             store,
+            crons,
             clock,
             shutdown,
         }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use stratus_core::environment::caches::{CloudFront, RedisCache, Varnish};
 use stratus_core::environment::{
-    Caches, Check, CodeAccess, HOLD, Hooks, Keep, Maintenance, Php, Ready, Replicas, Sessions,
-    Setting, User,
+    Caches, Check, CodeAccess, Cron, HOLD, Hooks, Keep, Maintenance, Php, Ready, Replicas,
+    Sessions, Setting, User, Worker,
 };
 use stratus_core::operation::{Kind, Mode};
 use stratus_core::snapshots::Verify;
@@ -54,6 +54,26 @@ pub fn environment(name: &str) -> Environment {
         maintenance: Maintenance::default(),
         check: Check::default(),
         hold: HOLD,
+    }
+}
+
+/// A cron that ends well at once.
+pub fn cron(name: &str, at: &str) -> Cron {
+    Cron {
+        name: name.to_owned(),
+        at: at.to_owned(),
+        zone: "UTC".to_owned(),
+        run: vec!["print".to_owned(), "tidy".to_owned()],
+        timeout: Duration::from_mins(10),
+    }
+}
+
+/// A worker that runs until it is stopped.
+pub fn worker(name: &str) -> Worker {
+    Worker {
+        name: name.to_owned(),
+        run: vec!["consume".to_owned()],
+        grace: Duration::from_secs(10),
     }
 }
 

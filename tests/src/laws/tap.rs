@@ -1,6 +1,8 @@
 //! A store that dies at a chosen write, and can come back: the disk survives, the process does not. Effects on the
 //! machine can be counted with the writes.
 
+mod crons;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;

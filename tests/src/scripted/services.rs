@@ -4,6 +4,7 @@ use std::pin::Pin;
 
 use futures_util::{Stream, StreamExt, stream};
 use stratus_proto::v1::caches_server::Caches;
+use stratus_proto::v1::crons_server::Crons;
 use stratus_proto::v1::doctor_server::Doctor;
 use stratus_proto::v1::environments_server::Environments;
 use stratus_proto::v1::nginx_server::Nginx;
@@ -182,6 +183,47 @@ impl Caches for Play {
         self.note_other(request);
         let done = self.script().invalidations.pop_front();
         scripted(done.map(|done| api::InvalidationReply { done }))
+    }
+}
+
+#[tonic::async_trait]
+impl Crons for Play {
+    async fn list(&self, request: Request<api::ListCronsRequest>) -> Answered<api::ListCronsReply> {
+        self.note_other(request);
+        scripted(self.script().crons.clone())
+    }
+
+    async fn logs(&self, request: Request<api::CronLogsRequest>) -> Answered<api::CronLogsReply> {
+        self.note_other(request);
+        scripted(self.script().cron_logs.clone())
+    }
+
+    async fn run(&self, request: Request<api::RunCronRequest>) -> Answered<api::CronRun> {
+        self.note_other(request);
+        scripted(self.script().cron_run.clone().transpose()?)
+    }
+
+    async fn r#await(&self, request: Request<api::AwaitCronRequest>) -> Answered<api::CronRun> {
+        self.note_other(request);
+        scripted(self.script().cron_runs.pop_front())
+    }
+
+    async fn stop(&self, request: Request<api::StopCronsRequest>) -> Answered<api::StopCronsReply> {
+        self.note_other(request);
+        scripted(self.script().crons_stopped.clone())
+    }
+
+    async fn start(
+        &self,
+        request: Request<api::StartCronsRequest>,
+    ) -> Answered<api::StartCronsReply> {
+        self.note_other(request);
+        scripted(self.script().crons_started.clone())
+    }
+
+    async fn idle(&self, request: Request<api::IdleCronsRequest>) -> Answered<api::IdleCronsReply> {
+        self.note_other(request);
+        scripted(self.script().crons_idle.pop_front())
     }
 }
 

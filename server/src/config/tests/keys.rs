@@ -57,14 +57,6 @@ fn a_key_that_is_not_built_yet_says_so() {
             "1:55: server.metrics: is not built yet; remove it",
         ],
     );
-    for key in ["crons", "workers"] {
-        refused(
-            &site(&format!("{key}: {{}}")),
-            &[&format!(
-                "7:5: environments.shop.{key}: is not built yet; remove it"
-            )],
-        );
-    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use stratus_core::operation::{Kind, Output, Plan, journal};
-use stratus_core::{EnvironmentState, PoolId};
+use stratus_core::{EnvironmentName, EnvironmentState, PoolId, ReleaseId};
 
 use crate::engine::act::{ActError, Machine, Situation, init, target};
 
@@ -79,7 +79,7 @@ impl Machine {
         Ok(self.store.put_state(environment, &state).await?)
     }
 
-    /// Removes a release if nothing uses it and it is not pinned.
+    /// Removes a release if nothing uses it, no task included, and it is not pinned.
     pub(super) async fn reap(&self, plan: &Plan) -> Result<(), ActError> {
         let Kind::Reap { release } = &plan.kind else {
             return Err(ActError::Inconsistent(format!(
@@ -89,10 +89,23 @@ impl Machine {
         };
         let environment = &plan.environment.name;
         let state = self.store.state(environment).await?;
-        let pinned = self.store.pinned(environment).await?;
-        if state.releases().any(|used| used == release) || pinned.contains(release) {
+        let mut kept = self.store.pinned(environment).await?;
+        kept.extend(self.releases_of_tasks(environment).await?);
+        if state.releases().any(|used| used == release) || kept.contains(release) {
             return Ok(());
         }
         Ok(self.snapshots.remove(environment, release).await?)
+    }
+
+    /// The releases that crons, workers and hooks run: a cron that spans a switch finishes on its own.
+    pub async fn releases_of_tasks(
+        &self,
+        environment: &EnvironmentName,
+    ) -> Result<Vec<ReleaseId>, ActError> {
+        let seen = self.tasks.list().await?;
+        let of_environment = seen
+            .into_iter()
+            .filter(|seen| &seen.id.environment == environment);
+        Ok(of_environment.filter_map(|seen| seen.release).collect())
     }
 }

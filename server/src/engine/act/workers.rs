@@ -1,0 +1,137 @@
+//! Workers: commands that run all the time, of the live release and of no other.
+
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use stratus_core::environment::Worker;
+use stratus_core::fault::{Fault, Faulty, chain};
+use stratus_core::operation::Plan;
+use stratus_core::tasks::{ObservedTask, Task, TaskCode, TaskId, TaskName, TaskRestart};
+use stratus_core::{Environment, EnvironmentName, Pool, PoolId};
+
+use crate::engine::act::{ActError, Machine, target};
+
+/// What the tasks of workers are for.
+const PURPOSE: &str = "worker";
+/// How long a worker has for SIGTERM that is configured no more.
+const GRACE: Duration = Duration::from_mins(1);
+
+impl Machine {
+    /// Moves the workers to the pool that traffic was moved to: the old ones end first.
+    pub(super) async fn move_workers(&self, plan: &Plan) -> Result<(), ActError> {
+        let pool = self.known_pool(&target(plan)?).await?;
+        let _one_at_a_time = self.workers.lock().await;
+        self.settle_workers(&plan.environment, Some(&pool)).await
+    }
+
+    /// Stops the workers.
+    pub(super) async fn halt_workers(&self, plan: &Plan) -> Result<(), ActError> {
+        let _one_at_a_time = self.workers.lock().await;
+        self.settle_workers(&plan.environment, None).await
+    }
+
+    /// Makes the workers again those of the pool that served when the operation was planned.
+    pub(super) async fn restore_workers(&self, plan: &Plan) -> Result<(), ActError> {
+        let pool = match plan.origin_pool() {
+            Some(id) => Some(self.known_pool(&id).await?),
+            None => None,
+        };
+        let _one_at_a_time = self.workers.lock().await;
+        self.settle_workers(&plan.environment, pool.as_ref()).await
+    }
+
+    /// Makes the workers of every environment that no operation holds those of its live pool; stops all others.
+    pub async fn restore_all_workers(&self) -> Result<(), ActError> {
+        let _one_at_a_time = self.workers.lock().await;
+        let environments = self.store.environments().await?;
+        let unfinished = self.store.unfinished().await?;
+        for environment in &environments {
+            let is_held = unfinished
+                .iter()
+                .any(|operation| operation.plan.environment.name == environment.name);
+            if is_held {
+                continue;
+            }
+            let pool = match self.store.state(&environment.name).await?.live {
+                Some(live) => {
+                    let id = PoolId::new(&environment.name, live.generation);
+                    Some(self.known_pool(&id).await?)
+                }
+                None => None,
+            };
+            self.settle_workers(environment, pool.as_ref()).await?;
+        }
+        let is_known = |name: &EnvironmentName| environments.iter().any(|e| &e.name == name);
+        let seen = self.tasks.list().await?;
+        let strange = seen
+            .iter()
+            .filter(|seen| seen.id.name.purpose() == PURPOSE && !is_known(&seen.id.environment));
+        try_join_all(strange.map(|seen| self.end_worker(&[], seen))).await?;
+        Ok(())
+    }
+
+    /// Makes the workers of `environment` those of `pool`, or none.
+    async fn settle_workers(
+        &self,
+        environment: &Environment,
+        pool: Option<&Pool>,
+    ) -> Result<(), ActError> {
+        let workers = &environment.workers;
+        let wanted = pool.map(|pool| workers.iter().map(|worker| task(pool, worker)));
+        let wanted: Vec<Task> = wanted.into_iter().flatten().collect::<Result<_, _>>()?;
+        let seen = self.tasks.list().await?;
+        let old = seen.iter().filter(|seen| {
+            seen.id.environment == environment.name
+                && seen.id.name.purpose() == PURPOSE
+                && !wanted.iter().any(|task| task.id == seen.id)
+        });
+        try_join_all(old.map(|seen| self.end_worker(workers, seen))).await?;
+        for task in &wanted {
+            self.begin_worker(task).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts a worker. One that is refused twice is told of and no failure: the site works without it, and the next round
+    /// tries again.
+    async fn begin_worker(&self, task: &Task) -> Result<(), ActError> {
+        for _ in 0..2 {
+            match self.tasks.start(task).await {
+                Err(error) if error.fault() == Fault::Permanent => {
+                    tracing::error!(worker = %task.id, error = %chain(&error), "a worker does not start");
+                }
+                started => {
+                    started?;
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn end_worker(&self, workers: &[Worker], seen: &ObservedTask) -> Result<(), ActError> {
+        let known = workers
+            .iter()
+            .find(|worker| seen.id.name.as_str().split('.').nth(1) == Some(&worker.name));
+        let grace = known.map_or(GRACE, |worker| worker.grace);
+        tracing::info!(worker = %seen.id, "a worker ends");
+        self.tasks.stop(&seen.id, grace).await?;
+        Ok(self.tasks.remove(&seen.id).await?)
+    }
+}
+
+/// The task of a worker in the release of `pool`. Shape of its name: `worker.queue.g42`.
+fn task(pool: &Pool, worker: &Worker) -> Result<Task, ActError> {
+    let name = format!("{PURPOSE}.{}.g{}", worker.name, pool.id.generation.0);
+    let name: TaskName = name
+        .parse()
+        .map_err(|error| ActError::Inconsistent(format!("{error}")))?;
+    Ok(Task {
+        id: TaskId::new(&pool.id.environment, name),
+        pool: pool.clone(),
+        code: TaskCode::Release,
+        argv: worker.run.clone(),
+        restart: TaskRestart::Always,
+        grace: worker.grace,
+    })
+}
