@@ -408,7 +408,7 @@ async fn a_run_that_spans_a_switch_keeps_its_release_and_the_next_one_has_the_ne
             .filter_map(|t| t.release.clone())
             .collect()
     };
-    assert_eq!(releases(&control), [old.clone()]);
+    assert_eq!(releases(&control), std::slice::from_ref(&old));
     end(&control);
     idle(&control).await;
     control.clock.advance(MINUTE);

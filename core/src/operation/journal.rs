@@ -93,7 +93,7 @@ pub enum Output {
         /// What the copy will need.
         forecast: Forecast,
     },
-    /// Of StopCrons: the crons that still run, on the release that they began on.
+    /// Of `StopCrons`: the crons that still run, on the release that they began on.
     StillRunning(Vec<String>),
     /// Of the hooks.
     Ran(Vec<Ran>),

@@ -50,7 +50,7 @@ impl Crons {
             for cron in &environment.crons {
                 match Schedule::parse(&cron.at, &cron.zone) {
                     Ok(schedule) => {
-                        next = next.min(self.consider(&environment, cron, &schedule).await?)
+                        next = next.min(self.consider(&environment, cron, &schedule).await?);
                     }
                     Err(why) => {
                         tracing::error!(environment = %environment.name, cron = cron.name, why, "a cron has no times");
