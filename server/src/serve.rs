@@ -75,7 +75,7 @@ async fn run(
     let watchdog = tokio::spawn(tasks::watchdog(control.clone(), shutdown.clone()));
     let retention = tokio::spawn(tasks::retention(control.clone(), shutdown.clone()));
     announce(&socket);
-    let served = grpc::serve(control, &socket, shutdown.clone()).await;
+    let served = grpc::serve(control, shutdown.clone()).await;
     shutdown.cancel();
     engine.stopped().await;
     caches.stopped().await;
