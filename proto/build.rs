@@ -1,4 +1,6 @@
-//! Generates the gRPC code with protox: no system protoc is needed.
+//! Generates the gRPC code with protox: no system protoc is needed. And the list of all methods, for who decides on each.
+
+use std::path::Path;
 
 const FILES: [&str; 8] = [
     "stratus/v1/caches.proto",
@@ -26,6 +28,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("cargo:rerun-if-changed={file}");
     }
     let descriptors = protox::compile(FILES, ["."])?;
+    let services = descriptors.file.iter().flat_map(|file| {
+        let services = file.service.iter();
+        services.map(move |service| (file.package(), service))
+    });
+    let methods: Vec<String> = services
+        .flat_map(|(package, service)| {
+            let path = move |method: &str| format!("/{package}.{}/{method}", service.name());
+            service.method.iter().map(move |method| path(method.name()))
+        })
+        .collect();
+    let out = std::env::var("OUT_DIR")?;
+    let text = format!("&{methods:?}");
+    std::fs::write(Path::new(&out).join("methods.rs"), text)?;
     let mut builder = tonic_prost_build::configure()
         .message_attribute(".", "#[derive(::serde::Serialize)]")
         .message_attribute(".", "#[serde(rename_all = \"snake_case\")]")

@@ -21,10 +21,6 @@ pub fn to_error(status: &Status) -> CliError {
         // The server names the operation that is in the way.
         Code::Aborted => CliError::failed(said)
             .hint("wait for it, see it with: stratus operations.list --unfinished"),
-        Code::PermissionDenied | Code::Unauthenticated => {
-            CliError::failed(format!("the server refused: {said}"))
-                .hint("run this as root or as a member of the socket's group")
-        }
         Code::Unimplemented => CliError::failed("the server does not know this command")
             .hint("it is of another version than this program, update both"),
         Code::DeadlineExceeded => CliError::failed("the server did not answer in time")

@@ -2,6 +2,9 @@
 
 pub mod json;
 
+/// Every method of every service. Shape: `/stratus.v1.Operations/Submit`.
+pub const METHODS: &[&str] = include!(concat!(env!("OUT_DIR"), "/methods.rs"));
+
 /// Version 1 of the interface.
 #[expect(clippy::pedantic, reason = "generated code")]
 pub mod v1 {

@@ -29,8 +29,8 @@ mod tree;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use stratus_core::Environment;
 use stratus_core::environment::User;
+use stratus_core::{Environment, EnvironmentName};
 
 pub use error::{ConfigError, Problem};
 pub use php::is_option as is_php_option;
@@ -76,6 +76,19 @@ pub struct Nginx {
     pub debug_header: bool,
     /// Who its workers run as.
     pub user: User,
+}
+
+impl Server {
+    /// Where the socket of `environment` alone is, in a folder of its own beside the server's.
+    pub fn environment_socket(&self, environment: &EnvironmentName) -> PathBuf {
+        let folder = self.environments_folder().join(environment.as_str());
+        folder.join("stratus.sock")
+    }
+
+    /// The folder of those folders.
+    pub fn environments_folder(&self) -> PathBuf {
+        self.socket.with_file_name("env")
+    }
 }
 
 impl Config {

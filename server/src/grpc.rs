@@ -1,5 +1,8 @@
 //! The gRPC services over the engine. Each method is three moves: read the request, call, convert the answer.
+//!
+//! They answer on the operator's socket, and on one of each environment (`sockets`), where they see nothing else (`bound`).
 
+mod bound;
 mod caches;
 mod convert;
 mod crons;
@@ -8,16 +11,18 @@ mod environments;
 mod nginx;
 mod operations;
 mod releases;
+mod sockets;
 pub(crate) mod status;
 mod watch;
 
+use std::error::Error;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use stratus_core::store::StoreError;
-use stratus_core::{Environment, OperationId};
+use stratus_core::{Environment, EnvironmentName, OperationId};
 use stratus_proto::v1::caches_server::CachesServer;
 use stratus_proto::v1::crons_server::CronsServer;
 use stratus_proto::v1::doctor_server::DoctorServer;
@@ -28,39 +33,74 @@ use stratus_proto::v1::releases_server::ReleasesServer;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::codegen::http;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::UdsConnectInfo;
 use tonic::{Request, Status};
+use tower::layer::util::Identity;
+use tower::{Layer, Service};
 
 use crate::control::Control;
+use bound::Scope;
+use sockets::Sockets;
 
 /// Largest message in, in bytes.
 const MESSAGE_MAX: usize = 1 << 20;
 /// How long open streams may hold up a shutdown.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// The services.
+/// The services, as one socket has them.
 #[derive(Clone)]
 pub struct Api {
     control: Arc<Control>,
+    scope: Scope,
+    /// Those of the environments; the operator's socket alone opens and closes them.
+    sockets: Option<Arc<Sockets>>,
 }
 
-/// Serves `control` on the unix socket at `path`, mode 0660, until `shutdown`.
+/// Serves `control` until `shutdown`: on the server's unix socket, mode 0660, and on one of each environment.
 ///
 /// # Errors
 /// When the socket cannot be made or served.
-pub async fn serve(
-    control: Arc<Control>,
-    path: &Path,
+pub async fn serve(control: Arc<Control>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let config = control.config.lock().await.clone();
+    let listener = listen(&config.server.socket, 0o660)?;
+    let sockets = Sockets::new(control.clone(), config.server, shutdown.clone());
+    let sockets = Arc::new(sockets);
+    sockets.fit(&config.environments).await;
+    let api = Api {
+        control,
+        scope: Scope::Host,
+        sockets: Some(sockets.clone()),
+    };
+    let served = serve_api(api, Identity::new(), listener, shutdown.clone()).await;
+    shutdown.cancel();
+    sockets.closed().await;
+    served
+}
+
+/// Serves `api` behind `gate` until `shutdown`.
+async fn serve_api<G>(
+    api: Api,
+    gate: G,
+    listener: UnixListener,
     shutdown: CancellationToken,
-) -> anyhow::Result<()> {
-    let listener = listen(path)?;
-    let api = Api { control };
+) -> anyhow::Result<()>
+where
+    G: Layer<Routes> + Clone,
+    G::Service:
+        Service<http::Request<Body>, Response = http::Response<Body>> + Clone + Send + 'static,
+    <G::Service as Service<http::Request<Body>>>::Error: Into<Box<dyn Error + Send + Sync>> + Send,
+    <G::Service as Service<http::Request<Body>>>::Future: Send,
+{
     let stop = shutdown.clone();
     let serving = Server::builder()
         .concurrency_limit_per_connection(64)
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+        .layer(gate)
         .add_service(OperationsServer::new(api.clone()).max_decoding_message_size(MESSAGE_MAX))
         .add_service(EnvironmentsServer::new(api.clone()).max_decoding_message_size(MESSAGE_MAX))
         .add_service(ReleasesServer::new(api.clone()).max_decoding_message_size(MESSAGE_MAX))
@@ -78,7 +118,7 @@ pub async fn serve(
     Ok(())
 }
 
-fn listen(path: &Path) -> anyhow::Result<UnixListener> {
+fn listen(path: &Path, mode: u32) -> anyhow::Result<UnixListener> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -91,7 +131,7 @@ fn listen(path: &Path) -> anyhow::Result<UnixListener> {
         _ => {}
     }
     let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     Ok(listener)
 }
 
@@ -113,6 +153,11 @@ fn actor<T>(request: &Request<T>) -> String {
 impl Api {
     /// The environment that is named, or the only one.
     async fn environment(&self, name: &str) -> Result<Environment, Status> {
+        if let Scope::Environment(own) = &self.scope
+            && !["", own.as_str()].contains(&name)
+        {
+            return Err(bound::other(own, name));
+        }
         let environments = self.all().await?;
         let names = || {
             let names: Vec<_> = environments.iter().map(|e| e.name.as_str()).collect();
@@ -139,13 +184,19 @@ impl Api {
         })
     }
 
+    /// Those that this socket gives access to.
     async fn all(&self) -> Result<Vec<Environment>, Status> {
-        self.control
-            .engine
-            .store()
-            .environments()
-            .await
-            .map_err(|e: StoreError| status::store(&e))
+        let found = self.control.engine.store().environments().await;
+        let mut all = found.map_err(|e: StoreError| status::store(&e))?;
+        all.retain(|environment| self.sees(&environment.name));
+        Ok(all)
+    }
+
+    fn sees(&self, environment: &EnvironmentName) -> bool {
+        match &self.scope {
+            Scope::Host => true,
+            Scope::Environment(own) => own == environment,
+        }
     }
 }
 

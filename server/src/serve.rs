@@ -78,7 +78,7 @@ async fn run(
     let workers = tokio::spawn(tasks::workers(control.clone(), shutdown.clone()));
     let attending = tokio::spawn(crons.clone().attend());
     announce(&socket);
-    let served = grpc::serve(control, &socket, shutdown.clone()).await;
+    let served = grpc::serve(control, shutdown.clone()).await;
     shutdown.cancel();
     engine.stopped().await;
     caches.stopped().await;

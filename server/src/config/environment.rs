@@ -161,6 +161,8 @@ fn check_sockets(name: &EnvironmentName, value: &Value<'_>, server: &Server) {
     if let Some(longest) = longest {
         check(value, &longest, advice);
     }
+    let own = server.environment_socket(name);
+    check(value, &own, "shorten server.socket or the name");
 }
 
 fn ready(section: &Section<'_>, front: &str) -> Ready {

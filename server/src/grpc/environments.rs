@@ -57,6 +57,10 @@ impl Environments for Api {
         tracing::info!(%actor, dry_run, "apply");
         let changes = self.control.apply(dry_run).await;
         let changes = changes.map_err(|e| status::apply(&e))?;
+        if let (Some(sockets), false) = (&self.sockets, dry_run) {
+            let environments = self.control.config.lock().await.environments.clone();
+            sockets.fit(&environments).await;
+        }
         Ok(Response::new(proto::ApplyReply { changes }))
     }
 

@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status};
 
 use crate::config;
 use crate::engine::admission::Submission;
+use crate::grpc::bound::Scope;
 use crate::grpc::convert::{to_kind, to_operation, to_plan};
 use crate::grpc::releases::role;
 use crate::grpc::{Api, actor, operation_id, status, watch};
@@ -40,6 +41,7 @@ impl Operations for Api {
             ));
         }
         let environment = self.environment(&request.environment).await?;
+        let name = environment.name.clone();
         let kind = self.kind(&environment, request.action).await?;
         let submission = Submission {
             request: request.request_id,
@@ -59,6 +61,10 @@ impl Operations for Api {
                 .submit(submission)
                 .await
                 .map_err(|e| status::submit(&e))?;
+            if operation.plan.environment.name != name {
+                let message = "request_id is that of an operation of another environment";
+                return Err(Status::invalid_argument(message));
+            }
             (operation.id.to_string(), operation.plan)
         };
         Ok(Response::new(proto::SubmitReply {
@@ -89,6 +95,7 @@ impl Operations for Api {
     ) -> Result<Response<proto::Operation>, Status> {
         let actor = actor(&request);
         let id = operation_id(&request.into_inner().operation)?;
+        self.stored(&id).await?;
         tracing::info!(operation = %id, %actor, "cancel");
         self.control
             .engine
@@ -111,9 +118,9 @@ impl Operations for Api {
         request: Request<proto::ListOperationsRequest>,
     ) -> Result<Response<proto::ListOperationsReply>, Status> {
         let request = request.into_inner();
-        let environment = match request.environment.as_str() {
-            "" => None,
-            name => Some(self.environment(name).await?.name),
+        let environment = match (request.environment.as_str(), &self.scope) {
+            ("", Scope::Host) => None,
+            (name, _) => Some(self.environment(name).await?.name),
         };
         let limit = if request.limit == 0 {
             20
@@ -144,6 +151,7 @@ impl Operations for Api {
     ) -> Result<Response<proto::Operation>, Status> {
         let actor = actor(&request);
         let id = operation_id(&request.into_inner().operation)?;
+        self.stored(&id).await?;
         tracing::info!(operation = %id, %actor, "resume");
         self.control
             .engine
@@ -159,6 +167,7 @@ impl Operations for Api {
     ) -> Result<Response<proto::Operation>, Status> {
         let actor = actor(&request);
         let id = operation_id(&request.into_inner().operation)?;
+        self.stored(&id).await?;
         tracing::info!(operation = %id, %actor, "resolve");
         self.control
             .engine
@@ -262,10 +271,12 @@ impl Api {
         Ok(Kind::Reap { release })
     }
 
+    /// An operation of an environment that this socket gives access to; every request that names one comes by here.
     async fn stored(&self, id: &OperationId) -> Result<Operation, Status> {
         let found = self.control.engine.store().operation(id).await;
         let found = found.map_err(|e: StoreError| status::store(&e))?;
-        found.ok_or_else(|| {
+        let seen = found.filter(|operation| self.sees(&operation.plan.environment.name));
+        seen.ok_or_else(|| {
             Status::not_found(format!(
                 "there is no operation {id}; operations.list shows them"
             ))
