@@ -20,6 +20,7 @@ mod guard;
 pub mod master;
 mod place;
 pub mod render;
+mod share;
 pub mod tenant;
 mod trial;
 pub mod version;

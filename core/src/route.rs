@@ -125,6 +125,25 @@ pub struct Links {
     pub live: Option<Generation>,
     /// The generation whose static files are still offered.
     pub previous: Option<Generation>,
+    /// How much of the traffic the generation that serves has.
+    #[serde(default)]
+    pub share: Share,
+}
+
+/// How much of the traffic a generation has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Share {
+    /// All of it.
+    #[default]
+    All,
+    /// That of its first members: the previous generation's others have the rest.
+    First {
+        /// How many members, at least one.
+        members: u16,
+        /// How many members are listed in all.
+        of: u16,
+    },
 }
 
 /// One move of a change of route.

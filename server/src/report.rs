@@ -201,6 +201,9 @@ pub fn describe(plan: &Plan, step: Step) -> String {
             Some(origin) => format!("move traffic from generation {origin} to {target}"),
             None => format!("move traffic to generation {target}"),
         },
+        Step::Roll => format!(
+            "move traffic to generation {target} member by member; both releases serve meanwhile"
+        ),
         Step::Promote => format!("write down that generation {target} is live"),
         Step::Drain => match origin {
             Some(origin) => format!("wait until generation {origin} holds no request"),

@@ -14,7 +14,7 @@ use stratus_agent::docker::Engine;
 use stratus_agent::layout::Layout;
 use stratus_agent::nginx::{DebugHeader, NginxRouter, Settings};
 use stratus_core::environment::{Maintenance, User};
-use stratus_core::route::{Links, RouteTable, Site};
+use stratus_core::route::{Links, RouteTable, Share, Site};
 use stratus_core::{EnvironmentName, Generation, PoolId, Router as _};
 use tokio::net::TcpStream;
 
@@ -190,6 +190,7 @@ impl Bench {
         let links = Links {
             live: Some(Generation(live)),
             previous: previous.map(Generation),
+            share: Share::All,
         };
         Ok(self.router.flip(&Self::shop(), links).await?)
     }

@@ -1,5 +1,6 @@
 //! Whole deployments in one command, and maintenance, on a real host under load.
 
+use std::path::Path;
 use std::time::Duration;
 
 use stratus_tests::load::{Check, Load, Mix, Plan, Request, Target};
@@ -28,8 +29,9 @@ async fn deploying_in_one_command_loses_nothing_in_any_mode() {
     let load = Load::start(plan(&stage.place)).unwrap();
     let handle = load.handle();
     handle.mark(1);
-    let commands: [&[&str]; 4] = [
+    let commands: [&[&str]; 5] = [
         &["deploy"],
+        &["deploy", "--mode", "rolling"],
         &["deploy", "--mode", "consistent"],
         &["autoscaling.reinit"],
         &["deploy", "--mode", "consistent"],
@@ -358,6 +360,106 @@ async fn an_undone_deployment_goes_back_to_a_pool_that_answers_though_it_was_not
         let page = stage.place.visit("/index.php").await.unwrap();
         assert_eq!((page.status, page.generation()), (200, Some(1)), "{mode}");
     }
+    let report = load.stop().await;
+    assert_eq!(report.counts.failed, 0, "{}", report.table());
+}
+
+/// Requests that `generation` answered, of `sent` on connections of their own.
+async fn answered_by(place: &Place, generation: u32, sent: usize) -> usize {
+    let mut answered = 0;
+    for _ in 0..sent {
+        let page = place.visit("/index.php").await.unwrap();
+        answered += usize::from(page.generation() == Some(generation));
+    }
+    answered
+}
+
+/// Waits until `wanted` members of `release` were asked whether they are ready, and names them.
+async fn asked(var: &Path, release: u32, wanted: usize) -> Vec<String> {
+    let prefix = format!("asked-{release}-");
+    let limit = tokio::time::Instant::now() + Duration::from_mins(1);
+    loop {
+        let found = std::fs::read_dir(var).unwrap();
+        let names: Vec<String> = found
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|name| name.starts_with(&prefix))
+            .collect();
+        if names.len() >= wanted {
+            return names;
+        }
+        assert!(tokio::time::Instant::now() < limit, "{names:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rolling_deployment_moves_member_by_member_and_goes_back_from_the_middle() {
+    let stage = Running::open("rolling", 3, "").await.unwrap();
+    // Ready is a member whose ticket lies there, so that each waits for the test.
+    let ready = "<?php
+$release = include __DIR__ . '/../release.php';
+// A member is told apart by what lies in its own /tmp.
+$own = '/tmp/member';
+if (!file_exists($own)) { file_put_contents($own, bin2hex(random_bytes(8)), LOCK_EX); }
+$member = $release . '-' . file_get_contents($own);
+$ticket = __DIR__ . '/../var/ticket-' . $member;
+if ($release > 1 && !file_exists($ticket)) { http_response_code(503); }
+file_put_contents(__DIR__ . '/../var/asked-' . $member, '');
+echo 'release ', $release;
+";
+    stage.shop.write("pub/ready.php", ready).unwrap();
+    stage
+        .place
+        .reconfigure(
+            "ready: {path: /index.php, within: 60s}",
+            "ready: {path: /ready.php, within: 15s}",
+        )
+        .unwrap();
+    stage.place.done(&["environments.apply"]).await.unwrap();
+    let load = Load::start(plan(&stage.place)).unwrap();
+    let handle = load.handle();
+    handle.mark(1);
+    let var = stage.shop.code().join("var");
+    let admit = async |release: u32, wanted: usize| {
+        for name in asked(&var, release, wanted).await {
+            let ticket = name.replacen("asked", "ticket", 1);
+            std::fs::write(var.join(ticket), "").unwrap();
+        }
+    };
+    // The third member never becomes ready: everything goes back.
+    stage.shop.release(2).unwrap();
+    handle.allow(2);
+    let words = ["deploy", "--mode", "rolling"];
+    let deploying = stage.place.stratus(&words);
+    let shared = async {
+        admit(2, 1).await;
+        admit(2, 2).await;
+        asked(&var, 2, 3).await;
+        // Two of three have moved when the third one is asked; whose turn it is depends on the others who ask.
+        let moved = answered_by(&stage.place, 2, 60).await;
+        assert!((25..55).contains(&moved), "{moved} of 60");
+    };
+    let (deployed, ()) = tokio::join!(deploying, shared);
+    let (code, failed) = deployed.unwrap();
+    assert_eq!(code, 1, "{failed}");
+    let error = failed["error"].as_str().unwrap_or_default();
+    assert!(error.contains("did not become ready"), "{failed}");
+    assert_eq!(answered_by(&stage.place, 1, 12).await, 12);
+    assert_eq!(stage.containers().await.unwrap().len(), 3);
+
+    stage.shop.release(3).unwrap();
+    handle.allow(3);
+    let admitted = async {
+        for members in 1..=3 {
+            admit(3, members).await;
+        }
+    };
+    let (deployed, ()) = tokio::join!(stage.place.done(&words), admitted);
+    let deployed = deployed.unwrap();
+    handle.mark(3);
+    assert_eq!(deployed["lost"], 0, "{deployed}");
+    assert!(deployed["served_new"].as_u64() > Some(0), "{deployed}");
+    assert_eq!(answered_by(&stage.place, 3, 12).await, 12);
     let report = load.stop().await;
     assert_eq!(report.counts.failed, 0, "{}", report.table());
 }

@@ -103,6 +103,14 @@ laws! {
     deploy_consistently_to_more_members: Scenario::of(sample::deploy(Mode::Consistent))
         .after(deployed())
         .after([Members(3), Edit]);
+    deploy_rolling_for_the_first_time: Scenario::of(sample::deploy(Mode::Rolling)).after([Edit]);
+    deploy_rolling: Scenario::of(sample::deploy(Mode::Rolling)).after(deployed_twice()).after([Edit]);
+    deploy_rolling_to_more_members: Scenario::of(sample::deploy(Mode::Rolling))
+        .after(deployed())
+        .after([Members(3), Edit]);
+    deploy_rolling_to_fewer_members: Scenario::of(sample::deploy(Mode::Rolling))
+        .after(deployed())
+        .after([Members(1), Edit]);
     switch_before_caches: Scenario::of(Kind::Switch).shaped(with_caches).after(deployed()).after([Edit, init()]);
     deploy_before_caches: Scenario::of(sample::deploy(Mode::BlueGreen)).shaped(with_caches).after(deployed()).after([Edit]);
     deploy_consistently_before_caches: Scenario::of(sample::deploy(Mode::Consistent))

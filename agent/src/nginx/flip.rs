@@ -5,10 +5,11 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use stratus_core::route::Links;
+use stratus_core::route::{Links, Share};
 use stratus_core::router::RouterError;
 use stratus_core::{EnvironmentName, Generation, PoolId};
 
+use super::share;
 use crate::layout::Layout;
 
 /// Points the symlinks of `environment`; durable when it returns.
@@ -33,8 +34,20 @@ pub fn flip(
             return Err(failed(detail, io::ErrorKind::NotFound.into()));
         }
     }
+    share::ensure(layout, environment, links)?;
     let (live, previous) = (layout.live(environment), layout.previous(environment));
-    let mut moves = [(&previous, links.previous), (&live, links.live)];
+    let whole = |generation| Target {
+        generation,
+        share: Share::All,
+    };
+    let serves = |generation| Target {
+        generation,
+        share: links.share,
+    };
+    let mut moves = [
+        (&previous, links.previous.map(whole)),
+        (&live, links.live.map(serves)),
+    ];
     if links.previous.is_none() {
         moves.reverse();
     }
@@ -50,45 +63,68 @@ pub fn links(layout: &Layout, environment: &EnvironmentName) -> Result<Links, Ro
     let read = |link: PathBuf| {
         target(&link).map_err(|e| failed(format!("read the link {}", link.display()), e))
     };
+    let live = read(layout.live(environment))?;
+    let previous = read(layout.previous(environment))?;
     Ok(Links {
-        live: read(layout.live(environment))?,
-        previous: read(layout.previous(environment))?,
+        live: live.map(|target| target.generation),
+        previous: previous.map(|target| target.generation),
+        share: live.map(|target| target.share).unwrap_or_default(),
     })
 }
 
-fn point(link: &Path, to: Option<Generation>) -> io::Result<()> {
+/// What a link leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Target {
+    generation: Generation,
+    share: Share,
+}
+
+fn point(link: &Path, to: Option<Target>) -> io::Result<()> {
     // What cannot be read is replaced, so a damaged link does not stand in the way for ever.
     if target(link).is_ok_and(|now| now == to) {
         return Ok(());
     }
-    let Some(generation) = to else {
+    let Some(target) = to else {
         return gone(std::fs::remove_file(link));
     };
     let fresh = link.with_extension("new");
     gone(std::fs::remove_file(&fresh))?;
-    symlink(relative(generation), &fresh)?;
+    symlink(relative(target), &fresh)?;
     std::fs::rename(&fresh, link)
 }
 
-fn relative(generation: Generation) -> PathBuf {
-    Path::new("generations").join(generation.to_string())
+fn relative(target: Target) -> PathBuf {
+    let generation = Path::new("generations").join(target.generation.to_string());
+    match target.share {
+        Share::All => generation,
+        Share::First { members, of } => generation.join(share::folder(members, of)),
+    }
 }
 
 /// The generation a link names; `None` when there is no link.
-fn target(link: &Path) -> io::Result<Option<Generation>> {
+fn target(link: &Path) -> io::Result<Option<Target>> {
     let path = match std::fs::read_link(link) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
     };
-    let number = path.strip_prefix("generations").ok().and_then(Path::to_str);
-    let generation = number.and_then(|text| text.parse().ok()).map(Generation);
-    match generation {
-        Some(generation) if relative(generation) == path => Ok(Some(generation)),
+    match read_target(&path) {
+        Some(target) if relative(target) == path => Ok(Some(target)),
         _ => Err(io::Error::new(
             io::ErrorKind::InvalidData,
             format!("it points at {}, which is no generation", path.display()),
         )),
     }
+}
+
+fn read_target(path: &Path) -> Option<Target> {
+    let path = path.strip_prefix("generations").ok()?.to_str()?;
+    let (number, share) = path.split_once('/').unwrap_or((path, ""));
+    let generation = Generation(number.parse().ok()?);
+    let share = match share {
+        "" => Share::All,
+        share => share::parse(share)?,
+    };
+    Some(Target { generation, share })
 }
 
 fn gone(removed: io::Result<()>) -> io::Result<()> {
@@ -137,6 +173,7 @@ mod tests {
         Links {
             live: some(live),
             previous: some(previous),
+            share: Share::All,
         }
     }
 
@@ -175,7 +212,9 @@ mod tests {
         std::fs::create_dir(w.layout.live(&w.shop)).unwrap();
         flip(&w.layout, &w.shop, at(2, 1)).unwrap_err();
         assert_eq!(
-            target(&w.layout.previous(&w.shop)).unwrap(),
+            target(&w.layout.previous(&w.shop))
+                .unwrap()
+                .map(|t| t.generation),
             Some(Generation(1))
         );
     }
@@ -201,6 +240,9 @@ mod tests {
             "generations/../../x",
             "generations/x",
             "generations/01",
+            "generations/1/share",
+            "generations/1/share/1",
+            "generations/1/share/01-of-2",
         ] {
             symlink(elsewhere, w.layout.live(&w.shop)).unwrap();
             links(&w.layout, &w.shop).unwrap_err();

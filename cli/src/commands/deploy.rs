@@ -33,6 +33,8 @@ enum Mode {
     BlueGreen,
     /// The same, and no old code runs beside the hooks: requests wait meanwhile
     Consistent,
+    /// Member by member, each ready before it takes an old one's place: both releases serve meanwhile
+    Rolling,
 }
 
 impl Deploy {
@@ -41,6 +43,7 @@ impl Deploy {
         let mode = match self.mode {
             Mode::BlueGreen => v1::Mode::BlueGreen,
             Mode::Consistent => v1::Mode::Consistent,
+            Mode::Rolling => v1::Mode::Rolling,
         };
         let action = Action::Deploy(v1::Deploy {
             verify: self.verify,

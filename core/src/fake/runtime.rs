@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use crate::environment::Ready;
 use crate::fake::machine::FakeMachine;
 use crate::fake::world::FakePool;
+use crate::route::Share;
 use crate::runtime::{Drained, Observed, Restart, RuntimeError};
 use crate::{OperationId, Pool, PoolId, Runtime};
 
@@ -78,12 +79,14 @@ impl Runtime for FakeMachine {
 
     async fn drain(&self, pool: &Pool, _: Duration) -> Result<Drained, RuntimeError> {
         self.change("drain", |state| {
-            let live = state
-                .world
-                .links
-                .get(&pool.id.environment)
-                .and_then(|l| l.live);
-            if live == Some(pool.id.generation) {
+            let links = state.world.links.get(&pool.id.environment).copied();
+            let links = links.unwrap_or_default();
+            let is_shared = links.previous == Some(pool.id.generation);
+            let has_traffic = match links.share {
+                Share::First { members, .. } if is_shared => pool.members > members,
+                _ => links.live == Some(pool.id.generation),
+            };
+            if has_traffic {
                 let message = format!("{} was drained while traffic points at it", pool.id);
                 state.violations.push(message);
             }
@@ -91,7 +94,9 @@ impl Runtime for FakeMachine {
                 let message = format!("{} was drained while it stands still", pool.id);
                 state.violations.push(message);
             }
-            if let Some(known) = state.world.pools.get_mut(&pool.id) {
+            if let Some(known) = state.world.pools.get_mut(&pool.id)
+                && pool.members == known.members
+            {
                 known.busy = false;
             }
         });

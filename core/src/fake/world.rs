@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::environment::Argv;
-use crate::route::{Closed, Links, RouteTable};
+use crate::route::{Closed, Links, RouteTable, Share};
 use crate::runtime::Restart;
 use crate::tasks::{TaskId, TaskRestart, TaskState};
 use crate::{EnvironmentName, Generation, OperationId, PoolId, ReleaseId};
@@ -99,6 +99,13 @@ impl World {
         for (environment, links) in &self.links {
             let Some(live) = links.live else { continue };
             let id = PoolId::new(environment, live);
+            if let Some(other) = shared(environment, *links)
+                && !self.answers(&other)
+            {
+                found.push(format!(
+                    "traffic is shared with {other}, which does not answer"
+                ));
+            }
             match self.pools.get(&id) {
                 None => found.push(format!("traffic points at {id}, which does not exist")),
                 Some(pool) if !pool.running => {
@@ -106,7 +113,11 @@ impl World {
                 }
                 Some(pool) => {
                     let listed = self.table.site(environment).map_or(0, |site| site.members);
-                    if listed > pool.members {
+                    let there = match links.share {
+                        Share::All => pool.members,
+                        Share::First { of, .. } => of,
+                    };
+                    if listed > there {
                         found.push(format!(
                             "nginx lists {listed} members of {id}, more than it has"
                         ));
@@ -139,8 +150,7 @@ impl World {
 
     /// Why the pool must not be signalled now, if it must not.
     pub fn why_not_stop(&self, id: &PoolId) -> Option<String> {
-        let live = self.links.get(&id.environment).and_then(|links| links.live);
-        if live == Some(id.generation) {
+        if self.has_traffic(id) {
             return Some(format!("{id} was signalled while traffic points at it"));
         }
         let busy = self
@@ -148,6 +158,13 @@ impl World {
             .get(id)
             .is_some_and(|pool| pool.busy && pool.running);
         busy.then(|| format!("{id} was signalled while it holds requests"))
+    }
+
+    /// Whether traffic points at a pool, or is shared with it.
+    pub fn has_traffic(&self, id: &PoolId) -> bool {
+        let links = self.links.get(&id.environment).copied();
+        let links = links.unwrap_or_default();
+        links.live == Some(id.generation) || shared(&id.environment, links).as_ref() == Some(id)
     }
 
     /// Why caches must not be cleared now, if they must not: what still holds requests fills them again.
@@ -164,9 +181,11 @@ impl World {
 
     /// Points the links; a pool that traffic leaves may still hold requests.
     pub fn flip(&mut self, environment: &EnvironmentName, links: Links) {
-        let before = self.links.get(environment).and_then(|l| l.live);
-        if before != links.live {
-            for generation in [before, links.live].into_iter().flatten() {
+        let before = self.links.get(environment).copied().unwrap_or_default();
+        if (before.live, before.share) != (links.live, links.share) {
+            let shares = |links: Links| shared(environment, links).map(|id| id.generation);
+            let had = [before.live, shares(before), links.live, shares(links)];
+            for generation in had.into_iter().flatten() {
                 self.mark_busy(environment, generation);
             }
         }
@@ -181,5 +200,13 @@ impl World {
         if let Some(pool) = self.pools.get_mut(&PoolId::new(environment, generation)) {
             pool.busy = true;
         }
+    }
+}
+
+/// The pool that shares the traffic with the live one.
+fn shared(environment: &EnvironmentName, links: Links) -> Option<PoolId> {
+    match links.share {
+        Share::All => None,
+        Share::First { .. } => Some(PoolId::new(environment, links.previous?)),
     }
 }

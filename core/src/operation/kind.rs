@@ -59,6 +59,8 @@ pub enum Mode {
     BlueGreen,
     /// All at one instant, and no old code runs beside the hooks: requests wait meanwhile.
     Consistent,
+    /// Member by member: each is ready before it takes the place of an old one, and both releases serve meanwhile.
+    Rolling,
 }
 
 impl Mode {
@@ -67,6 +69,7 @@ impl Mode {
         match self {
             Self::BlueGreen => "blue-green",
             Self::Consistent => "consistent",
+            Self::Rolling => "rolling",
         }
     }
 }

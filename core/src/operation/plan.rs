@@ -208,18 +208,17 @@ fn fresh(context: &Context<'_>) -> Target {
 
 /// From the working tree to a pool that is ready.
 fn prepare(environment: &Environment) -> Vec<Step> {
-    let mut steps = vec![
-        Step::Reserve,
-        Step::Preflight,
-        Step::Snapshot,
-        Step::Create,
-        Step::Start,
-        Step::AwaitReady,
-    ];
+    let mut steps = copy();
+    steps.extend([Step::Start, Step::AwaitReady]);
     if !environment.warm.is_empty() {
         steps.push(Step::Warm);
     }
     steps
+}
+
+/// From the working tree to a pool that can be started.
+fn copy() -> Vec<Step> {
+    vec![Step::Reserve, Step::Preflight, Step::Snapshot, Step::Create]
 }
 
 /// A whole deployment. Up to the check everything is undone when something fails, traffic included.
@@ -230,7 +229,10 @@ fn deploy(environment: &Environment, mode: Mode) -> Vec<Step> {
     let has_crons = !environment.crons.is_empty();
     let mut steps = Vec::from_iter(has_crons.then_some(Step::StopCrons));
     steps.extend(hook(Step::BeforeInit, &hooks.before_init));
-    steps.extend(prepare(environment));
+    steps.extend(match mode {
+        Mode::BlueGreen | Mode::Consistent => prepare(environment),
+        Mode::Rolling => copy(),
+    });
     match mode {
         Mode::BlueGreen => {
             if before_switch.is_some() {
@@ -238,6 +240,11 @@ fn deploy(environment: &Environment, mode: Mode) -> Vec<Step> {
                 steps.extend([Step::BeforeSwitch, Step::AwaitReady]);
             }
             steps.extend([Step::Route, Step::Promote, Step::Drain]);
+            steps.extend(workers(environment, Step::Workers));
+        }
+        Mode::Rolling => {
+            steps.extend(before_switch);
+            steps.extend([Step::Roll, Step::Promote, Step::Drain]);
             steps.extend(workers(environment, Step::Workers));
         }
         Mode::Consistent => {

@@ -44,6 +44,8 @@ pub enum Step {
     Confirm,
     /// Move traffic to the pool: the point of no return.
     Route,
+    /// Move traffic member by member, each of the pool's started and ready before it takes an old one's place.
+    Roll,
     /// Write down who is live now.
     Promote,
     /// Wait until the old pool holds no request.
@@ -99,7 +101,7 @@ impl Step {
             | Self::Confirm
             | Self::AfterSwitch
             | Self::Check => Class::Undo,
-            Self::Route => Class::Pivot,
+            Self::Route | Self::Roll => Class::Pivot,
             Self::Promote
             | Self::Drain
             | Self::Workers
@@ -134,6 +136,7 @@ impl Step {
             Self::Thaw => "thaw",
             Self::Confirm => "confirm",
             Self::Route => "route",
+            Self::Roll => "roll",
             Self::Promote => "promote",
             Self::Drain => "drain",
             Self::AfterSwitch => "after_switch",

@@ -11,6 +11,7 @@
 //! | stage | offer the pool | take it back |
 //! | freeze | stop the new pool in its tracks | let it go on |
 //! | route | move traffic, confirm | move it back, drain the pool |
+//! | roll | the same member by member, each started and ready before | the same |
 //! | thaw, confirm | let it go on, ask it through nginx | – |
 //! | promote | write down who is live; restart policies | the roles and policies as they were |
 //! | drain | wait until the old pool holds nothing | – |
@@ -31,6 +32,7 @@ mod hold;
 mod hooks;
 mod init;
 mod retention;
+mod roll;
 mod switch;
 mod workers;
 
@@ -192,6 +194,7 @@ impl Act for Machine {
             Step::Stage => self.stage(plan).await?,
             Step::Freeze => self.runtime.freeze(&target(plan)?).await?,
             Step::Route => self.route(plan).await?,
+            Step::Roll => self.roll(situation).await?,
             Step::Thaw => self.let_go(plan).await?,
             Step::Confirm => self.confirm(plan).await?,
             Step::Promote => self.promote(plan).await?,
@@ -231,7 +234,7 @@ impl Act for Machine {
             Step::Start => self.runtime.stop(&target(plan)?, init::STOP_GRACE).await?,
             Step::Stage => self.unstage(plan).await?,
             Step::Freeze => self.let_go(plan).await?,
-            Step::Route => self.unroute(plan).await?,
+            Step::Route | Step::Roll => self.unroute(plan).await?,
             Step::Promote => self.demote(plan).await?,
             // They have no effect of their own, or are not undone: see the table above.
             Step::Preflight

@@ -209,6 +209,7 @@ impl Api {
                 mode: match deploy.mode() {
                     proto::Mode::Unspecified | proto::Mode::BlueGreen => Mode::BlueGreen,
                     proto::Mode::Consistent => Mode::Consistent,
+                    proto::Mode::Rolling => Mode::Rolling,
                 },
             },
             Some(Action::Switch(_)) => Kind::Switch,

@@ -1,6 +1,6 @@
 //! The contract of `Router`.
 
-use stratus_core::route::{Closed, Links, RouteTable, Site};
+use stratus_core::route::{Closed, Links, RouteTable, Share, Site};
 use stratus_core::router::RouterError;
 use stratus_core::{Generation, Router};
 
@@ -18,6 +18,7 @@ fn at(live: u32, previous: u32) -> Links {
     Links {
         live: some(live),
         previous: some(previous),
+        share: Share::All,
     }
 }
 

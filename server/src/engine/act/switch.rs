@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use stratus_core::operation::{Kind, Output, Plan, Step};
-use stratus_core::route::{Links, Move, Site, moves};
+use stratus_core::route::{Links, Move, Share, Site, moves};
 use stratus_core::router::RouterError;
 use stratus_core::runtime::{Drained, Restart};
 use stratus_core::traffic::Tally;
@@ -32,6 +32,7 @@ impl Machine {
             links: Links {
                 live: Some(pool.id.generation),
                 previous: origin.map(|o| o.generation),
+                share: Share::All,
             },
             site: site(&plan.environment, &pool),
             from: origin.map_or(0, |o| o.members),
@@ -64,6 +65,7 @@ impl Machine {
         let links = Links {
             live: origin.map(|o| o.generation),
             previous: plan.previous,
+            share: Share::All,
         };
         let change = Change {
             links,
@@ -93,6 +95,11 @@ impl Machine {
             return Ok(());
         };
         let old = self.known_pool(&origin).await?;
+        let seen = self.runtime.list().await?;
+        let running = seen.iter().filter(|m| m.pool == origin && m.running);
+        if running.count() >= usize::from(old.members) {
+            return Ok(());
+        }
         self.runtime.start(&old).await?;
         let ready = self
             .runtime
@@ -212,7 +219,7 @@ impl Machine {
     }
 
     /// Begins to count. It asks nginx, so it runs where blocking is allowed.
-    async fn open_tally(&self, plan: &Plan) {
+    pub(super) async fn open_tally(&self, plan: &Plan) {
         let traffic = self.traffic.clone();
         let (operation, environment) = (plan.operation.clone(), plan.environment.name.clone());
         let open = move || traffic.open(&operation, &environment);
