@@ -1,27 +1,32 @@
 //! The whole text that nginx reads, from the whole state: one file, no include.
 //!
-//! Every line that answers a failure seen in practice says which. The sites are in `render/site.rs`, the private
-//! server is in `render/control.rs`, a tenant's own rules in `render/tenant.rs`.
+//! Every line that answers a failure seen in practice says which. The sites are in `render/site.rs`, what stands before
+//! one that Varnish keeps pages of in `render/front.rs`, the private server in `render/control.rs`, a tenant's own rules
+//! in `render/tenant.rs`.
 
 mod closed;
 mod control;
 mod fastcgi;
+mod front;
 mod mime;
 mod parts;
 mod records;
 mod site;
 mod tenant;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use stratus_core::environment::User;
-use stratus_core::route::{RouteTable, Site};
+use stratus_core::route::{PageCache, RouteTable, Site};
 
 use super::config::{Arg, Directive, Unprintable, print};
 use super::tenant::{self as tenant_files, Rules};
 use crate::layout::Layout;
+
+pub use tls::Tls;
 
 /// First line of every file that we write.
 const BANNER: &str =
@@ -56,6 +61,19 @@ pub struct Settings {
     pub confirm_within: Duration,
     /// Whether visitors see which generation answered.
     pub debug_header: DebugHeader,
+    /// Whether visitors may come by TLS.
+    pub tls: Tls,
+    /// Whether a Varnish shares the sockets in `<data>/nginx/varnish` with it.
+    pub varnish: Varnish,
+}
+
+/// Whether there is a Varnish beside nginx.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Varnish {
+    /// There is none.
+    Absent,
+    /// There is one: it keeps the pages of those environments that say so.
+    Beside,
 }
 
 /// Whether `X-Stratus-Generation` reaches visitors.
@@ -100,26 +118,39 @@ pub fn render(
         whose: "the installation".to_owned(),
         error,
     };
+    let sites = served(table, settings);
     let mut http = base(settings, layout).map_err(installation)?;
+    http.extend(tls::certificate(settings, layout).map_err(installation)?);
     http.extend(records::all(table, layout).map_err(installation)?);
-    for site in &table.sites {
+    let first_behind = sites.iter().position(is_behind);
+    if first_behind.is_some() {
+        http.extend(records::of_two_sides());
+        http.extend(front::shared(layout, settings.debug_header).map_err(installation)?);
+    }
+    for site in &sites {
         http.extend(site::upstream(site, layout).map_err(|e| value(site, e))?);
         http.push(closed::exemptions(site).map_err(|e| value(site, e))?);
     }
     http.push(control::server(table, revision, layout).map_err(installation)?);
-    for (index, site) in table.sites.iter().enumerate() {
-        let listens = listens(
-            settings,
-            if index == 0 {
-                Rank::First
-            } else {
-                Rank::Further
-            },
-        );
-        http.extend(site::server(site, &rules(table, site)?, listens, layout)?);
+    for (index, site) in sites.iter().enumerate() {
+        let first = Rank::of(index == 0);
+        let doors = if is_behind(site) {
+            let socket = front::listen(Rank::of(Some(index) == first_behind), layout);
+            Doors::Two {
+                front: listens(settings, first, |port| port != VARNISH_PORT),
+                origin: [
+                    vec![socket.map_err(installation)?],
+                    ports(settings, first, |port| port == VARNISH_PORT),
+                ]
+                .concat(),
+            }
+        } else {
+            Doors::One(listens(settings, first, |_| true))
+        };
+        http.extend(site::servers(site, &rules(table, site)?, doors, layout)?);
     }
-    if table.sites.is_empty() {
-        http.push(site::nothing(listens(settings, Rank::First)));
+    if sites.is_empty() {
+        http.push(site::nothing(listens(settings, Rank::First, |_| true)));
     }
     let mut all = process(settings);
     all.push(Directive::block("http", [], http));
@@ -128,6 +159,22 @@ pub fn render(
     Ok(format!(
         "{BANNER}\n{REVISION}{revision}\n{DIGEST}{digest}\n\n{body}"
     ))
+}
+
+/// The sites, each as this host can serve it: pages are kept where there is a Varnish and a pool.
+fn served(table: &RouteTable, settings: &Settings) -> Vec<Site> {
+    let mut sites = table.sites.clone();
+    for site in &mut sites {
+        if settings.varnish == Varnish::Absent || site.members == 0 {
+            site.page_cache = PageCache::Absent;
+        }
+    }
+    sites
+}
+
+/// Whether a site stands behind Varnish.
+fn is_behind(site: &Site) -> bool {
+    site.page_cache == PageCache::Varnish
 }
 
 /// The rules of a site's tenant.
@@ -235,7 +282,10 @@ fn base(settings: &Settings, layout: &Layout) -> Result<Vec<Directive>, Unprinta
         // On disk: uploads and long answers in the container's /tmp would be memory.
         Directive::line("client_body_temp_path", [Arg::path(&run.join("body"))?]),
         Directive::line("fastcgi_temp_path", [Arg::path(&run.join("fastcgi"))?]),
-        Directive::words("proxy_temp_path", &["/tmp/proxy"]),
+        match settings.varnish {
+            Varnish::Absent => Directive::words("proxy_temp_path", &["/tmp/proxy"]),
+            Varnish::Beside => Directive::line("proxy_temp_path", [Arg::path(&run.join("proxy"))?]),
+        },
         Directive::words("scgi_temp_path", &["/tmp/scgi"]),
         Directive::words("uwsgi_temp_path", &["/tmp/uwsgi"]),
     ];
@@ -277,15 +327,45 @@ enum Rank {
     Further,
 }
 
-fn listens(settings: &Settings, rank: Rank) -> Vec<Directive> {
-    let listen = |port: &u16| match rank {
-        Rank::First => {
-            let (default, backlog) = ("default_server".into(), "backlog=4096".into());
-            Directive::line("listen", [Arg::number(*port), default, backlog])
+impl Rank {
+    fn of(is_first: bool) -> Self {
+        if is_first { Self::First } else { Self::Further }
+    }
+
+    /// What a `listen` says of it.
+    fn words(self) -> Vec<Arg> {
+        match self {
+            Self::First => vec!["default_server".into(), "backlog=4096".into()],
+            Self::Further => Vec::new(),
         }
-        Rank::Further => Directive::line("listen", [Arg::number(*port)]),
+    }
+}
+
+/// What the server or servers of a site listen on.
+enum Doors {
+    /// One server for everybody.
+    One(Vec<Directive>),
+    /// One for visitors, and one behind Varnish.
+    Two {
+        front: Vec<Directive>,
+        origin: Vec<Directive>,
+    },
+}
+
+/// The ports that are `wanted`, and TLS.
+fn listens(settings: &Settings, rank: Rank, wanted: impl Fn(u16) -> bool) -> Vec<Directive> {
+    let mut all = ports(settings, rank, wanted);
+    all.extend(tls::listen(settings, &rank.words()));
+    all
+}
+
+fn ports(settings: &Settings, rank: Rank, wanted: impl Fn(u16) -> bool) -> Vec<Directive> {
+    let ports = settings.ports.iter().copied().filter(|port| wanted(*port));
+    let listen = |port| {
+        let words = [Arg::number(port)].into_iter().chain(rank.words());
+        Directive::line("listen", words)
     };
-    settings.ports.iter().map(listen).collect()
+    ports.map(listen).collect()
 }
 
 #[cfg(test)]

@@ -1,9 +1,17 @@
 //! What nginx reports of every request, and where to.
+//!
+//! With a Varnish beside it nginx sees a request up to twice, and reports it as often: its counter of all requests counts
+//! both. What each side adds is for `nginx::access`, which counts a request once.
 
 use stratus_core::route::RouteTable;
 
 use crate::layout::Layout;
 use crate::nginx::config::{Arg, Directive, Unprintable};
+
+/// Names of formats: of a site as such, of its front, of its origin.
+const RECORD: &str = "stratus_record";
+pub(super) const FRONT: &str = "stratus_front";
+pub(super) const ORIGIN: &str = "stratus_origin";
 
 /// One access record a request. They say nothing of what was asked for: no path, no query, no address.
 pub(super) fn all(table: &RouteTable, layout: &Layout) -> Result<Vec<Directive>, Unprintable> {
@@ -18,10 +26,31 @@ pub(super) fn all(table: &RouteTable, layout: &Layout) -> Result<Vec<Directive>,
     let map = [Arg::var("server_name"), Arg::var("stratus_environment")];
     Ok(vec![
         Directive::block("map", map, names),
-        Directive::line("log_format", format()),
+        Directive::line("log_format", format(RECORD, "", &[])),
         Directive::line("log_format", mark_format()),
-        Directive::line("access_log", [target(layout)?, Arg::word("stratus_record")]),
+        to(layout, RECORD)?,
     ])
+}
+
+/// The formats of the two sides of Varnish.
+pub(super) fn of_two_sides() -> [Directive; 2] {
+    let asked = [
+        ("asked", "upstream_addr"),
+        ("cache", "upstream_http_x_cache"),
+    ];
+    let by = [("varnish", "http_x_varnish")];
+    [
+        Directive::line("log_format", format(FRONT, "front", &asked)),
+        Directive::line("log_format", format(ORIGIN, "origin", &by)),
+    ]
+}
+
+/// Sends records of one of our formats.
+pub(super) fn to(layout: &Layout, name: &'static str) -> Result<Directive, Unprintable> {
+    Ok(Directive::line(
+        "access_log",
+        [target(layout)?, name.into()],
+    ))
 }
 
 /// A server name as a key of `map`, where a few words have a meaning.
@@ -50,7 +79,11 @@ pub(super) fn target(layout: &Layout) -> Result<Arg, Unprintable> {
 }
 
 /// The fields of `nginx::access::Record`, all as text: nginx writes `009` for a status of HTTP/0.9.
-fn format() -> Vec<Arg> {
+fn format(
+    name: &'static str,
+    side: &'static str,
+    more: &[(&'static str, &'static str)],
+) -> Vec<Arg> {
     let fields: &[(&'static str, &'static str)] = &[
         ("environment", "stratus_environment"),
         ("method", "request_method"),
@@ -66,21 +99,26 @@ fn format() -> Vec<Arg> {
         ("request_time", "request_time"),
         ("time", "msec"),
     ];
-    let mut text = Arg::word("{");
-    for (index, (name, variable)) in fields.iter().enumerate() {
-        let quote = if index == 0 { "\"" } else { ",\"" };
-        text = text
-            .then(quote.into())
-            .then(Arg::word(name))
-            .then("\":\"".into())
-            .then(Arg::var(variable))
-            .then("\"".into());
+    let field = |name, value: Arg| {
+        let value = Arg::word("\":\"").then(value).then("\"".into());
+        Arg::word("\"").then(Arg::word(name)).then(value)
+    };
+    let mut all: Vec<Arg> = fields
+        .iter()
+        .chain(more)
+        .map(|(name, variable)| field(*name, Arg::var(variable)))
+        .collect();
+    if !side.is_empty() {
+        all.push(field("side", side.into()));
     }
-    vec![
-        "stratus_record".into(),
-        "escape=json".into(),
-        text.then("}".into()),
-    ]
+    let text = all
+        .into_iter()
+        .reduce(|before, next| before.then(",".into()).then(next))
+        .map_or_else(
+            || "{}".into(),
+            |all| Arg::word("{").then(all).then("}".into()),
+        );
+    vec![name.into(), "escape=json".into(), text]
 }
 
 /// The field of `nginx::access::Mark`.
