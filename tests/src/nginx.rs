@@ -57,6 +57,11 @@ pub struct Reply {
 pub struct Door(u16);
 
 impl Door {
+    /// At this port of 127.0.0.1.
+    pub fn at(port: u16) -> Self {
+        Self(port)
+    }
+
     /// Opens a connection that is kept.
     pub async fn open(self) -> Result<Kept> {
         let stream = TcpStream::connect(("127.0.0.1", self.0)).await?;
