@@ -8,11 +8,11 @@ export CARGO_TARGET_DIR
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-demo: ## deploy DokuWiki under load, eleven times, and count what was lost
+demo: ## deploy DokuWiki under load, eleven times, and count what was lost; APP=wordpress for a shop with all around it
 	@compose/setup
 	@compose/images/build
 	@cargo build --locked --workspace --all-targets --quiet
-	@$(CARGO_TARGET_DIR)/debug/stratus-demo run
+	@$(CARGO_TARGET_DIR)/debug/stratus-demo run $(or $(APP),dokuwiki)
 
 demo-down: ## remove every container, network, volume and folder of the demo
 	@cargo build --locked --workspace --all-targets --quiet

@@ -13,6 +13,8 @@
 //! <data>/nginx/nginx.conf                       what nginx reads
 //! <data>/nginx/passwords/                       what tenants' rules ask visitors for, named after its content
 //! <data>/nginx/run/                             private sockets: control.sock, access.sock
+//! <data>/nginx/run/tls/                         the certificate: cert.pem, key.pem
+//! <data>/nginx/varnish/                         sockets between nginx and Varnish: visitors.sock, origin.sock
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -152,6 +154,26 @@ impl Layout {
     /// nginx sends its access records here.
     pub fn access_socket(&self) -> PathBuf {
         self.nginx_run().join("access.sock")
+    }
+
+    /// The folder of the certificate that nginx shows to visitors.
+    pub fn nginx_tls(&self) -> PathBuf {
+        self.nginx_run().join("tls")
+    }
+
+    /// The folder of the sockets between nginx and Varnish.
+    pub fn nginx_varnish(&self) -> PathBuf {
+        self.nginx().join("varnish")
+    }
+
+    /// Varnish answers for visitors here.
+    pub fn visitors_socket(&self) -> PathBuf {
+        self.nginx_varnish().join("visitors.sock")
+    }
+
+    /// nginx answers Varnish here.
+    pub fn origin_socket(&self) -> PathBuf {
+        self.nginx_varnish().join("origin.sock")
     }
 
     /// The state database.

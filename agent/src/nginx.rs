@@ -28,4 +28,4 @@ mod visit;
 
 pub use access::AccessRecords;
 pub use apply::NginxRouter;
-pub use render::{DebugHeader, Settings};
+pub use render::{DebugHeader, Settings, Tls, Varnish};

@@ -6,8 +6,9 @@
 #
 # nginx names the environment of a request in X-Stratus-Environment, a member of a pool its generation in
 # X-Stratus-Generation. Both stay with what is kept, so that one environment, or all that is not of one generation, can be
-# removed; no visitor sees them. What is kept, and for how long, the application says in Cache-Control; nothing is kept
-# without it, nor with cookies on either side.
+# removed; nginx takes them off before visitors see them. What is kept, and for how long, the application says in
+# Cache-Control; nothing is kept without it, nor with cookies on either side, nor what nginx's rules show to some visitors
+# only (X-Stratus-Private).
 #
 #   PURGE                                      removes
 #   /path, Host: shop.example.test             that URL
@@ -166,6 +167,13 @@ sub vcl_backend_response {
     set beresp.http.X-Stratus-Url = bereq.http.X-Stratus-Url;
     set beresp.http.X-Stratus-Host = bereq.http.X-Stratus-Host;
     set beresp.http.X-Stratus-Environment = bereq.http.X-Stratus-Environment;
+    # It is for this visitor.
+    if (beresp.http.X-Stratus-Private) {
+        set beresp.ttl = 0s;
+        set beresp.grace = 0s;
+        set beresp.uncacheable = true;
+        return (deliver);
+    }
     # A page that an earlier generation made, and that arrives after the cache was cleared of it.
     if (var.global_get("generation " + bereq.http.X-Stratus-Environment)
         && beresp.http.X-Stratus-Generation
@@ -183,6 +191,7 @@ sub vcl_backend_error {
     if (bereq.is_bgfetch || bereq.http.X-Stratus-Kept) {
         return (abandon);
     }
+    set beresp.http.X-Stratus-Failed = "yes";
     set beresp.http.Content-Type = "text/plain; charset=utf-8";
     set beresp.http.Retry-After = "5";
     set beresp.body = {"The shop does not answer. Please try again soon.
@@ -198,6 +207,9 @@ sub vcl_synth {
         set req.http.X-Stratus-Kept = "served";
         return (restart);
     }
+    if (resp.status == 503) {
+        set resp.http.X-Cache = "FAIL";
+    }
     unset resp.http.X-Varnish;
     set resp.http.Content-Type = "text/plain; charset=utf-8";
     set resp.body = resp.reason + {"
@@ -209,12 +221,19 @@ sub vcl_deliver {
     unset resp.http.X-Stratus-Url;
     unset resp.http.X-Stratus-Host;
     unset resp.http.X-Stratus-Environment;
-    unset resp.http.X-Stratus-Generation;
+    unset resp.http.X-Stratus-Private;
+    # Visitors see it where nginx.debug_header says so.
+    if (local.socket != "visitors") {
+        unset resp.http.X-Stratus-Generation;
+    }
     unset resp.http.X-Magento-Tags;
     unset resp.http.X-Varnish;
     unset resp.http.Via;
-    # HIT, MISS or PASS for operators; it names no internals.
-    if (obj.uncacheable) {
+    # HIT, MISS or PASS for operators; it names no internals. FAIL is counted as lost by the server.
+    if (resp.http.X-Stratus-Failed) {
+        unset resp.http.X-Stratus-Failed;
+        set resp.http.X-Cache = "FAIL";
+    } elsif (obj.uncacheable) {
         set resp.http.X-Cache = "PASS";
     } elsif (obj.hits > 0) {
         set resp.http.X-Cache = "HIT";

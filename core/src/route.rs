@@ -38,6 +38,20 @@ pub struct Site {
     /// Path of the readiness check where it is not the front controller: it is answered while the site is closed.
     #[serde(default)]
     pub health: Option<String>,
+    /// What may keep its pages, where the host has it.
+    #[serde(default)]
+    pub page_cache: PageCache,
+}
+
+/// What may keep the pages of a site, beside nginx.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PageCache {
+    /// Nothing.
+    #[default]
+    Absent,
+    /// Varnish.
+    Varnish,
 }
 
 impl Site {
@@ -56,6 +70,10 @@ impl Site {
             upload_limit: environment.upload_limit,
             maintenance: environment.maintenance.clone(),
             health: health(environment),
+            page_cache: match environment.caches.varnish {
+                Some(_) => PageCache::Varnish,
+                None => PageCache::Absent,
+            },
         }
     }
 }

@@ -72,6 +72,10 @@ pub struct Nginx {
     pub container: String,
     /// The address that visitors reach.
     pub http: SocketAddr,
+    /// The address that visitors reach by TLS; none: they do not.
+    pub https: Option<SocketAddr>,
+    /// Whether a Varnish shares the sockets in `<data_dir>/nginx/varnish` with it, as in `compose/stack.yaml`.
+    pub varnish: bool,
     /// Whether responses of PHP name their generation in `X-Stratus-Generation`.
     pub debug_header: bool,
     /// Who its workers run as.

@@ -10,7 +10,7 @@ use anyhow::Context;
 use stratus_agent::cache::CacheClients;
 use stratus_agent::docker::{ContainerNames, DockerRuntime, Engine, Network, Options};
 use stratus_agent::layout::Layout;
-use stratus_agent::nginx::{AccessRecords, DebugHeader, NginxRouter, Settings};
+use stratus_agent::nginx::{AccessRecords, DebugHeader, NginxRouter, Settings, Tls, Varnish};
 use stratus_agent::snapshots::Releases;
 use stratus_core::fake::{FakeMachine, MemoryStore};
 use stratus_core::{InstallationId, Store, Tasks};
@@ -87,7 +87,7 @@ pub async fn host(
         network: network.clone(),
         nginx_gid: config.nginx.user.gid,
     };
-    let router = NginxRouter::new(layout.clone(), settings(config), engine.clone());
+    let router = NginxRouter::new(layout.clone(), nginx_settings(config), engine.clone());
     let records = AccessRecords::listen(&layout, config.nginx.user)
         .context("nginx's access records cannot be received")?;
     let examined = examined::Host::new(engine.clone(), &config.nginx.container, &layout);
@@ -145,7 +145,8 @@ async fn engine(shutdown: &CancellationToken) -> anyhow::Result<Engine> {
     }
 }
 
-fn settings(config: &Config) -> Settings {
+/// How nginx runs, by the configuration.
+pub fn nginx_settings(config: &Config) -> Settings {
     let longest_drain = config
         .environments
         .iter()
@@ -166,6 +167,15 @@ fn settings(config: &Config) -> Settings {
             DebugHeader::Shown
         } else {
             DebugHeader::Hidden
+        },
+        tls: match config.nginx.https {
+            Some(_) => Tls::Offered,
+            None => Tls::Absent,
+        },
+        varnish: if config.nginx.varnish {
+            Varnish::Beside
+        } else {
+            Varnish::Absent
         },
     }
 }

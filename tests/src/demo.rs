@@ -1,24 +1,33 @@
-//! The demonstration: deploys DokuWiki under load, ten times and back once, and counts what was lost.
+//! The demonstration: deploys an application under load, again and again, and counts what was lost.
 
 mod load;
+mod logins;
 mod rows;
+mod shop;
+mod shop_run;
 mod wiki;
+mod wiki_run;
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
+use clap::ValueEnum;
 
-use crate::load::Load;
 use crate::stage::{Place, Server, stop_pid};
 
-pub use rows::Row;
-
 /// Deployments under load.
-const SWITCHES: u32 = 10;
-/// Fewest requests of a run that counts.
-const REQUESTS: u64 = 20_000;
+const DEPLOYMENTS: u32 = 10;
 /// Longest run.
 const LIMIT: Duration = Duration::from_mins(12);
+
+/// What is deployed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum App {
+    /// `DokuWiki`, which needs nothing but PHP
+    Dokuwiki,
+    /// `WordPress`, with `MariaDB`, Varnish and three Redis
+    Wordpress,
+}
 
 /// Where the demonstration stands.
 ///
@@ -42,98 +51,41 @@ pub fn place() -> anyhow::Result<Place> {
 ///
 /// # Errors
 /// When anything fails, or a request was lost, or too few were sent.
-pub async fn run(place: &Place) -> anyhow::Result<()> {
+pub async fn run(place: &Place, app: App) -> anyhow::Result<()> {
     down(place).await?;
-    println!("assembling DokuWiki in {}", place.code().display());
-    wiki::assemble(place).await?;
-    place.configure(&wiki::yaml(place))?;
-    println!("starting stratusd and nginx");
+    match app {
+        App::Dokuwiki => wiki_run::run(place).await,
+        App::Wordpress => shop_run::run(place).await,
+    }
+}
+
+/// Starts the server; what writes down where it is found again comes first.
+async fn start(place: &Place) -> anyhow::Result<Server> {
     let server = Server::start(place).await?;
-    std::fs::write(
-        place.root.join("stratusd.pid"),
-        server.pid().unwrap_or(0).to_string(),
-    )?;
-    let ran = deploy_under_load(place).await;
+    let pid = server.pid().unwrap_or(0).to_string();
+    std::fs::write(place.root.join("stratusd.pid"), pid)?;
+    Ok(server)
+}
+
+/// Leaves the server running where all went well, else shows what it wrote.
+fn settle<T>(server: Server, ran: anyhow::Result<T>) -> anyhow::Result<T> {
     match &ran {
         Ok(_) => server.leave(),
         Err(_) => eprintln!("the end of stratusd's log:\n{}", server.log_tail()),
     }
-    let (report, lost) = ran?;
-    next_commands(place);
-    println!(
-        "demo: {SWITCHES} switches, {} requests, {lost} lost",
-        report.counts.requests
-    );
-    verdict(&report, lost)
+    ran
 }
 
-async fn deploy_under_load(place: &Place) -> anyhow::Result<(crate::load::Report, u64)> {
-    place.compose_up().await?;
-    let first = place.done(&["zerodowntime.init"]).await?;
-    place.done(&["zerodowntime.switch"]).await?;
-    println!("release 0 is live: {} files", first["files"]);
-    let load = Load::start(load::plan(place)?)?;
-    let handle = load.handle();
-    handle.mark(1);
-    println!("{}", Row::header());
-    let mut counted_lost = 0;
-    for number in 1..=SWITCHES {
-        wait_for_traffic(&handle, number).await?;
-        wiki::release(place, number).await?;
-        let row = Row::deploy(place, &handle).await?;
-        counted_lost += row.lost()?;
-        println!("{row}");
-    }
-    wait_for_traffic(&handle, SWITCHES + 1).await?;
-    let row = Row::rollback(place, &handle).await?;
-    counted_lost += row.lost()?;
-    println!("{row}");
-    handle.wait_for(|counts| counts.requests > REQUESTS).await;
-    let report = load.stop().await;
-    println!("\n{}", report.table());
-    let lost = report.counts.failed.max(counted_lost);
-    Ok((report, lost))
-}
-
-/// Lets requests pass between two deployments, so that each happens under full load.
-async fn wait_for_traffic(handle: &crate::load::Handle, part: u32) -> anyhow::Result<()> {
-    let wanted = u64::from(part) * REQUESTS / u64::from(SWITCHES + 2);
-    if !handle.wait_for(|counts| counts.requests >= wanted).await {
-        bail!("the load ended before the demonstration did, after {LIMIT:?}");
-    }
-    Ok(())
-}
-
-fn verdict(report: &crate::load::Report, lost: u64) -> anyhow::Result<()> {
-    if lost > 0 {
-        bail!("{lost} requests were lost");
-    }
-    if report.counts.requests <= REQUESTS {
-        bail!(
-            "only {} requests were sent, {REQUESTS} are needed",
-            report.counts.requests
-        );
-    }
-    let by_wiki = load::answered_by_wiki(report);
-    if by_wiki * 2 < report.counts.requests {
-        bail!(
-            "only {by_wiki} of {} requests were answered by DokuWiki",
-            report.counts.requests
-        );
-    }
-    Ok(())
-}
-
-fn next_commands(place: &Place) {
+fn next_commands(place: &Place, page: &str, tree: &str) {
     let server = format!("unix:{}", place.socket().display());
-    println!(
-        "\nIt keeps running: http://{}/doku.php?id=start",
-        place.http
-    );
+    println!("\nIt keeps running: {page}");
     println!("  stratus --server {server} status");
-    println!("  compose/demo/release {}/wiki 11", place.code().display());
-    println!("  stratus --server {server} zerodowntime.init");
-    println!("  stratus --server {server} zerodowntime.switch");
+    println!(
+        "  compose/demo/release {}/{tree} {}",
+        place.code().display(),
+        DEPLOYMENTS + 1
+    );
+    println!("  stratus --server {server} deploy");
     println!("  make demo-down");
 }
 
@@ -149,8 +101,9 @@ pub async fn down(place: &Place) -> anyhow::Result<()> {
     if let Ok(pid) = pid.trim().parse() {
         stop_pid(pid).await?;
     }
-    place.compose_down().await?;
+    // Members first: a network that is in use stays.
     place.remove_containers().await?;
+    place.stack_down().await?;
     std::fs::remove_dir_all(&place.root)
         .with_context(|| format!("{} cannot be removed", place.root.display()))
 }

@@ -2,7 +2,8 @@
 //!
 //! What it does is said by the query of a request: `slow=MS` waits first, `cut=head` hangs up before an answer,
 //! `cut=length` in the middle of an announced body, `cut=open` in the middle of a body of unknown length, `status=N`
-//! answers so, `silent` does not name the generation. Else it answers what it was given, as JSON.
+//! answers so, `silent` does not name the generation, `keep=SECONDS` lets a cache keep the answer. Else it answers what it
+//! was given, as JSON.
 
 use std::collections::BTreeMap;
 use std::hash::Hasher as _;
@@ -137,6 +138,10 @@ async fn answer(mut stream: UnixStream, generation: Generation) -> Result<()> {
         }
         _ => {}
     }
+    let kept = match asked("keep") {
+        Some(seconds) => format!("Cache-Control: public, s-maxage={seconds}\r\n"),
+        None => String::new(),
+    };
     let status = asked("status").unwrap_or_else(|| "200".to_owned());
     let (size, digest) = (body.len(), digest(&body));
     let echo = serde_json::to_string(&Echo {
@@ -144,7 +149,8 @@ async fn answer(mut stream: UnixStream, generation: Generation) -> Result<()> {
         size,
         digest,
     })?;
-    let head = format!("Status: {status}\r\n{named}Content-Type: application/json\r\n\r\n{echo}");
+    let head =
+        format!("Status: {status}\r\n{named}{kept}Content-Type: application/json\r\n\r\n{echo}");
     finish(&mut stream, head.as_bytes()).await
 }
 

@@ -1,5 +1,7 @@
 //! A real nginx in a container, as `compose/single.yaml` runs it, in front of stand-ins for PHP-FPM.
 
+mod varnish;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -12,13 +14,16 @@ use hyper::{HeaderMap, Request};
 use hyper_util::rt::TokioIo;
 use stratus_agent::docker::Engine;
 use stratus_agent::layout::Layout;
-use stratus_agent::nginx::{DebugHeader, NginxRouter, Settings};
+use stratus_agent::nginx::{DebugHeader, NginxRouter, Settings, Tls, Varnish};
 use stratus_core::environment::{Maintenance, User};
-use stratus_core::route::{Links, RouteTable, Share, Site};
+use stratus_core::route::{Links, PageCache, RouteTable, Share, Site};
 use stratus_core::{EnvironmentName, Generation, PoolId, Router as _};
 use tokio::net::TcpStream;
 
 use crate::fastcgi::Member;
+use crate::stage::repository;
+
+pub use varnish::Cache;
 
 /// The image that `compose/images/build` makes.
 pub const IMAGE: &str = "stratus/nginx:stable";
@@ -52,6 +57,11 @@ pub struct Reply {
 pub struct Door(u16);
 
 impl Door {
+    /// At this port of 127.0.0.1.
+    pub fn at(port: u16) -> Self {
+        Self(port)
+    }
+
     /// Opens a connection that is kept.
     pub async fn open(self) -> Result<Kept> {
         let stream = TcpStream::connect(("127.0.0.1", self.0)).await?;
@@ -92,6 +102,8 @@ impl Bench {
             shutdown_timeout: Duration::from_secs(20),
             confirm_within: Duration::from_secs(5),
             debug_header: DebugHeader::Shown,
+            tls: Tls::Absent,
+            varnish: Varnish::Absent,
         };
         std::fs::create_dir_all(folder.path().join("code"))?;
         let router = NginxRouter::new(layout.clone(), settings.clone(), engine);
@@ -130,6 +142,10 @@ impl Bench {
 
     /// The site `shop` with so many members.
     pub fn site(&self, members: u16) -> Site {
+        let page_cache = match self.settings.varnish {
+            Varnish::Absent => PageCache::Absent,
+            Varnish::Beside => PageCache::Varnish,
+        };
         Site {
             environment: Self::shop(),
             hosts: vec!["shop.example.test".to_owned()],
@@ -143,6 +159,7 @@ impl Bench {
             upload_limit: 64 << 20,
             maintenance: Maintenance::default(),
             health: None,
+            page_cache,
         }
     }
 
@@ -195,52 +212,33 @@ impl Bench {
         Ok(self.router.flip(&Self::shop(), links).await?)
     }
 
-    /// Starts nginx and waits until it listens.
+    /// Starts nginx and waits until it listens; where it speaks TLS, as the compose file has it, with a certificate.
     pub async fn start(&mut self) -> Result<()> {
         let path = |path: PathBuf| path.to_string_lossy().into_owned();
         let nginx = path(self.layout.nginx());
-        let run = path(self.layout.nginx_run());
         let file = path(self.layout.nginx_configuration());
-        let volumes = [
+        let starter = repository().join("compose/nginx-start");
+        let mut volumes = vec![
             format!("{nginx}:{nginx}:ro"),
-            format!("{run}:{run}"),
+            format!("{0}:{0}", path(self.layout.nginx_run())),
             format!("{0}:{0}:ro", path(self.layout.environments())),
             format!("{0}:{0}:ro", path(self.code())),
+            format!("{}:/usr/local/bin/nginx-start:ro", starter.display()),
         ];
-        let mut argv = vec![
-            "run",
-            "-d",
-            "--name",
-            &self.settings.container,
-            "--user",
-            "33:33",
-        ];
-        argv.extend([
-            "--read-only",
-            "--cap-drop",
-            "ALL",
-            "--security-opt",
-            "no-new-privileges",
-        ]);
-        argv.extend([
-            "--tmpfs",
-            "/tmp",
-            "--stop-signal",
-            "SIGQUIT",
-            "-p",
-            "127.0.0.1::80",
-        ]);
+        if self.settings.varnish == Varnish::Beside {
+            volumes.push(format!("{0}:{0}", path(self.layout.nginx_varnish())));
+        }
+        let mut argv = vec!["run", "-d", "--name", &self.settings.container];
+        argv.extend(["--user", "33:33", "--read-only", "--cap-drop", "ALL"]);
+        argv.extend(["--security-opt", "no-new-privileges", "--tmpfs", "/tmp"]);
+        argv.extend(["--stop-signal", "SIGQUIT"]);
+        argv.extend(["-p", "127.0.0.1::80", "-p", "127.0.0.1::443"]);
         argv.extend(volumes.iter().flat_map(|volume| ["-v", volume.as_str()]));
-        argv.extend([
-            IMAGE,
-            "nginx",
-            "-e",
-            "stderr",
-            "-c",
-            &file,
-            "-g",
-            "daemon off;",
-        ]);
+        argv.push(IMAGE);
+        if self.settings.tls == Tls::Offered {
+            argv.extend(["/usr/local/bin/nginx-start", &nginx]);
+        }
+        argv.extend(["nginx", "-e", "stderr", "-c", &file, "-g", "daemon off;"]);
         docker(&argv)?;
         self.find_port().await
     }

@@ -10,6 +10,7 @@ mod refusal;
 mod running;
 mod server;
 mod shop;
+mod stack;
 mod traces;
 mod visit;
 mod wire;
@@ -26,6 +27,7 @@ pub use ports::free_port;
 pub use running::Running;
 pub use server::{Server, stop_pid};
 pub use shop::Shop;
+pub use stack::Stack;
 pub use traces::Traces;
 pub use visit::Visit;
 pub use wire::Wire;
@@ -88,7 +90,7 @@ impl Place {
     /// # Errors
     /// When there is none, or nginx does not start.
     pub async fn compose_up(&self) -> anyhow::Result<()> {
-        self.compose(&["up", "-d"], &[]).await.map(drop)
+        self.compose(ALONE, &["up", "-d"], &[]).await.map(drop)
     }
 
     /// Starts an nginx of another image.
@@ -96,7 +98,7 @@ impl Place {
     /// # Errors
     /// When there is no compose, or nginx does not start.
     pub async fn compose_up_image(&self, image: &str) -> anyhow::Result<()> {
-        self.compose(&["up", "-d"], &[("STRATUS_NGINX_IMAGE", image)])
+        self.compose(ALONE, &["up", "-d"], &[("STRATUS_NGINX_IMAGE", image)])
             .await
             .map(drop)
     }
@@ -106,19 +108,21 @@ impl Place {
     /// # Errors
     /// When compose fails.
     pub async fn compose_down(&self) -> anyhow::Result<()> {
-        self.compose(&["down", "--remove-orphans", "--volumes", "-t", "5"], &[])
-            .await
-            .map(drop)
+        let down = ["down", "--remove-orphans", "--volumes", "-t", "5"];
+        self.compose(ALONE, &down, &[]).await.map(drop)
     }
 
     async fn compose(
         &self,
+        files: &[&str],
         arguments: &[&str],
         variables: &[(&str, &str)],
     ) -> anyhow::Result<Output> {
-        let file = repository().join("compose/single.yaml");
-        let file = file.to_string_lossy().into_owned();
-        let common = ["-f", &file, "-p", &self.project];
+        let folder = repository().join("compose");
+        let path = |file: &&str| folder.join(file).to_string_lossy().into_owned();
+        let files: Vec<String> = files.iter().map(path).collect();
+        let files = files.iter().flat_map(|file| ["-f", file.as_str()]);
+        let common: Vec<&str> = files.chain(["-p", &self.project]).collect();
         let standalone = command("docker-compose", &["version"]).run().await.is_ok();
         let (program, first) = if standalone {
             ("docker-compose", &[][..])
@@ -223,6 +227,9 @@ impl Place {
         Ok(())
     }
 }
+
+/// The file of nginx alone.
+const ALONE: &[&str] = &["single.yaml"];
 
 /// The repository's folder.
 pub fn repository() -> PathBuf {

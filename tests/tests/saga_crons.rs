@@ -478,7 +478,7 @@ async fn only_a_consistent_deployment_insists_that_no_cron_runs() {
         assert_eq!(control.ended(&operation.id).await, outcome);
         let journal = control.journal(&operation.id).await;
         let said = match mode {
-            Mode::BlueGreen => "\"still_running\":[\"tidy\"]",
+            Mode::BlueGreen | Mode::Rolling => "\"still_running\":[\"tidy\"]",
             Mode::Consistent => "the cron tidy still runs after 5m",
         };
         assert!(journal.contains(said), "{journal}");

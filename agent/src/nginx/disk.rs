@@ -42,9 +42,12 @@ impl Disk {
             (&self.candidate(), 0o755, None),
             // A throw-away container's /run takes over this mode, and nobody else can look in here.
             (&trial, 0o1777, None),
+            (&self.candidate().join("varnish"), 0o1777, None),
             (&self.layout.nginx_passwords(), 0o750, Some((None, gid))),
             // Whoever may open the sockets in it may ask nginx private questions and forge records.
             (&run, 0o750, Some((Some(uid), gid))),
+            // Varnish makes its socket in it, as a member of nginx's group.
+            (&self.layout.nginx_varnish(), 0o770, Some((Some(uid), gid))),
         ] {
             make(folder, mode)
                 .map_err(|e| failed(format!("make the folder {}", folder.display()), e))?;
@@ -118,11 +121,12 @@ impl Disk {
     /// Removes what a killed nginx left behind: it refuses to bind a socket that exists, and would not start.
     /// Only for an nginx that does not listen.
     pub(super) fn clear_leftovers(&self) -> Result<(), RouterError> {
-        let socket = self.layout.control_socket();
-        let is_socket = fs::symlink_metadata(&socket).is_ok_and(|m| m.file_type().is_socket());
-        if is_socket {
-            fs::remove_file(&socket)
-                .map_err(|e| failed(format!("remove the stale {}", socket.display()), e))?;
+        for socket in [self.layout.control_socket(), self.layout.origin_socket()] {
+            let is_socket = fs::symlink_metadata(&socket).is_ok_and(|m| m.file_type().is_socket());
+            if is_socket {
+                fs::remove_file(&socket)
+                    .map_err(|e| failed(format!("remove the stale {}", socket.display()), e))?;
+            }
         }
         Ok(())
     }

@@ -89,7 +89,7 @@ pub struct Container {
 }
 
 impl Container {
-    /// The container `name`, whose nginx reads `<folder>/nginx.conf` and writes under `<folder>/run`.
+    /// The container `name`, whose nginx reads `<folder>/nginx.conf` and writes under `<folder>/run`, and `<folder>/varnish` where there is one.
     pub fn new(engine: Engine, name: &str, installation: &InstallationId, folder: PathBuf) -> Self {
         Self {
             engine,
@@ -149,7 +149,9 @@ impl Master for Container {
             &["-e", "stderr", "-t", "-q", "-c", &file],
         );
         // The same paths as in the real container, but the private sockets that a test binds are thrown away.
-        once.tmpfs.push(tmpfs(self.folder.join("run")));
+        for sockets in ["run", "varnish"] {
+            once.tmpfs.push(tmpfs(self.folder.join(sockets)));
+        }
         once.binds.push(Bind {
             source: candidate.to_owned(),
             target: self.folder.clone(),

@@ -1,26 +1,32 @@
 //! The whole text that nginx reads, from the whole state: one file, no include.
 //!
-//! Every line that answers a failure seen in practice says which. The sites are in `render/site.rs`, the private
-//! server is in `render/control.rs`, a tenant's own rules in `render/tenant.rs`.
+//! Every line that answers a failure seen in practice says which. The sites are in `render/site.rs`, what stands before
+//! one that Varnish keeps pages of in `render/front.rs`, the private server in `render/control.rs`, a tenant's own rules
+//! in `render/tenant.rs`.
 
 mod closed;
 mod control;
 mod fastcgi;
+mod front;
 mod mime;
 mod parts;
+mod records;
 mod site;
 mod tenant;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use stratus_core::environment::User;
-use stratus_core::route::{RouteTable, Site};
+use stratus_core::route::{PageCache, RouteTable, Site};
 
 use super::config::{Arg, Directive, Unprintable, print};
 use super::tenant::{self as tenant_files, Rules};
 use crate::layout::Layout;
+
+pub use tls::Tls;
 
 /// First line of every file that we write.
 const BANNER: &str =
@@ -55,6 +61,19 @@ pub struct Settings {
     pub confirm_within: Duration,
     /// Whether visitors see which generation answered.
     pub debug_header: DebugHeader,
+    /// Whether visitors may come by TLS.
+    pub tls: Tls,
+    /// Whether a Varnish shares the sockets in `<data>/nginx/varnish` with it.
+    pub varnish: Varnish,
+}
+
+/// Whether there is a Varnish beside nginx.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Varnish {
+    /// There is none.
+    Absent,
+    /// There is one: it keeps the pages of those environments that say so.
+    Beside,
 }
 
 /// Whether `X-Stratus-Generation` reaches visitors.
@@ -99,26 +118,39 @@ pub fn render(
         whose: "the installation".to_owned(),
         error,
     };
+    let sites = served(table, settings);
     let mut http = base(settings, layout).map_err(installation)?;
-    http.extend(records(table, layout).map_err(installation)?);
-    for site in &table.sites {
+    http.extend(tls::certificate(settings, layout).map_err(installation)?);
+    http.extend(records::all(table, layout).map_err(installation)?);
+    let first_behind = sites.iter().position(is_behind);
+    if first_behind.is_some() {
+        http.extend(records::of_two_sides());
+        http.extend(front::shared(layout, settings.debug_header).map_err(installation)?);
+    }
+    for site in &sites {
         http.extend(site::upstream(site, layout).map_err(|e| value(site, e))?);
         http.push(closed::exemptions(site).map_err(|e| value(site, e))?);
     }
     http.push(control::server(table, revision, layout).map_err(installation)?);
-    for (index, site) in table.sites.iter().enumerate() {
-        let listens = listens(
-            settings,
-            if index == 0 {
-                Rank::First
-            } else {
-                Rank::Further
-            },
-        );
-        http.extend(site::server(site, &rules(table, site)?, listens, layout)?);
+    for (index, site) in sites.iter().enumerate() {
+        let first = Rank::of(index == 0);
+        let doors = if is_behind(site) {
+            let socket = front::listen(Rank::of(Some(index) == first_behind), layout);
+            Doors::Two {
+                front: listens(settings, first, |port| port != VARNISH_PORT),
+                origin: [
+                    vec![socket.map_err(installation)?],
+                    ports(settings, first, |port| port == VARNISH_PORT),
+                ]
+                .concat(),
+            }
+        } else {
+            Doors::One(listens(settings, first, |_| true))
+        };
+        http.extend(site::servers(site, &rules(table, site)?, doors, layout)?);
     }
-    if table.sites.is_empty() {
-        http.push(site::nothing(listens(settings, Rank::First)));
+    if sites.is_empty() {
+        http.push(site::nothing(listens(settings, Rank::First, |_| true)));
     }
     let mut all = process(settings);
     all.push(Directive::block("http", [], http));
@@ -127,6 +159,22 @@ pub fn render(
     Ok(format!(
         "{BANNER}\n{REVISION}{revision}\n{DIGEST}{digest}\n\n{body}"
     ))
+}
+
+/// The sites, each as this host can serve it: pages are kept where there is a Varnish and a pool.
+fn served(table: &RouteTable, settings: &Settings) -> Vec<Site> {
+    let mut sites = table.sites.clone();
+    for site in &mut sites {
+        if settings.varnish == Varnish::Absent || site.members == 0 {
+            site.page_cache = PageCache::Absent;
+        }
+    }
+    sites
+}
+
+/// Whether a site stands behind Varnish.
+fn is_behind(site: &Site) -> bool {
+    site.page_cache == PageCache::Varnish
 }
 
 /// The rules of a site's tenant.
@@ -234,7 +282,10 @@ fn base(settings: &Settings, layout: &Layout) -> Result<Vec<Directive>, Unprinta
         // On disk: uploads and long answers in the container's /tmp would be memory.
         Directive::line("client_body_temp_path", [Arg::path(&run.join("body"))?]),
         Directive::line("fastcgi_temp_path", [Arg::path(&run.join("fastcgi"))?]),
-        Directive::words("proxy_temp_path", &["/tmp/proxy"]),
+        match settings.varnish {
+            Varnish::Absent => Directive::words("proxy_temp_path", &["/tmp/proxy"]),
+            Varnish::Beside => Directive::line("proxy_temp_path", [Arg::path(&run.join("proxy"))?]),
+        },
         Directive::words("scgi_temp_path", &["/tmp/scgi"]),
         Directive::words("uwsgi_temp_path", &["/tmp/uwsgi"]),
     ];
@@ -267,95 +318,6 @@ fn generation_for_varnish() -> Vec<Directive> {
     ]
 }
 
-/// One access record a request. They say nothing of what was asked for: no path, no query, no address.
-fn records(table: &RouteTable, layout: &Layout) -> Result<Vec<Directive>, Unprintable> {
-    let mut names = vec![Directive::words("default", &[""])];
-    for site in &table.sites {
-        // `$server_name` is the first name of the server, whatever the visitor asked for, in every phase.
-        if let Some(host) = site.hosts.first() {
-            let environment = Arg::text(site.environment.as_str())?;
-            names.push(Directive::line(map_key(host)?, [environment]));
-        }
-    }
-    let map = [Arg::var("server_name"), Arg::var("stratus_environment")];
-    Ok(vec![
-        Directive::block("map", map, names),
-        Directive::line("log_format", record_format()),
-        Directive::line("log_format", mark_format()),
-        Directive::line(
-            "access_log",
-            [record_target(layout)?, Arg::word("stratus_record")],
-        ),
-    ])
-}
-
-/// A server name as a key of `map`, where a few words have a meaning.
-fn map_key(host: &str) -> Result<Arg, Unprintable> {
-    let name = Arg::host(host)?;
-    let special = ["default", "hostnames", "include", "volatile"].contains(&host);
-    Ok(if special {
-        Arg::word("\\").then(name)
-    } else {
-        name
-    })
-}
-
-/// Where nginx sends its records.
-fn record_target(layout: &Layout) -> Result<Arg, Unprintable> {
-    let socket = layout.access_socket();
-    if socket.as_os_str().as_encoded_bytes().contains(&b',') {
-        return Err(Unprintable {
-            text: socket.to_string_lossy().into_owned(),
-            rule: "nginx ends the address of a syslog server at a comma",
-        });
-    }
-    Ok(Arg::word("syslog:server=unix:")
-        .then(Arg::path(&socket)?)
-        .then(Arg::word(",nohostname,tag=stratus")))
-}
-
-/// The fields of `nginx::access::Record`, all as text: nginx writes `009` for a status of HTTP/0.9.
-fn record_format() -> Vec<Arg> {
-    let fields: &[(&'static str, &'static str)] = &[
-        ("environment", "stratus_environment"),
-        ("method", "request_method"),
-        ("status", "status"),
-        ("upstream_status", "upstream_status"),
-        ("generation", "upstream_http_x_stratus_generation"),
-        ("completion", "request_completion"),
-        ("connection", "connection"),
-        ("connection_requests", "connection_requests"),
-        ("header_time", "upstream_header_time"),
-        ("length", "upstream_http_content_length"),
-        ("sent", "body_bytes_sent"),
-        ("request_time", "request_time"),
-        ("time", "msec"),
-    ];
-    let mut text = Arg::word("{");
-    for (index, (name, variable)) in fields.iter().enumerate() {
-        let quote = if index == 0 { "\"" } else { ",\"" };
-        text = text
-            .then(quote.into())
-            .then(Arg::word(name))
-            .then("\":\"".into())
-            .then(Arg::var(variable))
-            .then("\"".into());
-    }
-    vec![
-        "stratus_record".into(),
-        "escape=json".into(),
-        text.then("}".into()),
-    ]
-}
-
-/// The field of `nginx::access::Mark`.
-fn mark_format() -> Vec<Arg> {
-    let text = Arg::word("{\"mark\":\"")
-        .then(Arg::var("arg_mark"))
-        .then("\"}".into());
-    vec!["stratus_mark".into(), "escape=json".into(), text]
-}
-
 /// Which server of its address a server is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rank {
@@ -365,15 +327,45 @@ enum Rank {
     Further,
 }
 
-fn listens(settings: &Settings, rank: Rank) -> Vec<Directive> {
-    let listen = |port: &u16| match rank {
-        Rank::First => {
-            let (default, backlog) = ("default_server".into(), "backlog=4096".into());
-            Directive::line("listen", [Arg::number(*port), default, backlog])
+impl Rank {
+    fn of(is_first: bool) -> Self {
+        if is_first { Self::First } else { Self::Further }
+    }
+
+    /// What a `listen` says of it.
+    fn words(self) -> Vec<Arg> {
+        match self {
+            Self::First => vec!["default_server".into(), "backlog=4096".into()],
+            Self::Further => Vec::new(),
         }
-        Rank::Further => Directive::line("listen", [Arg::number(*port)]),
+    }
+}
+
+/// What the server or servers of a site listen on.
+enum Doors {
+    /// One server for everybody.
+    One(Vec<Directive>),
+    /// One for visitors, and one behind Varnish.
+    Two {
+        front: Vec<Directive>,
+        origin: Vec<Directive>,
+    },
+}
+
+/// The ports that are `wanted`, and TLS.
+fn listens(settings: &Settings, rank: Rank, wanted: impl Fn(u16) -> bool) -> Vec<Directive> {
+    let mut all = ports(settings, rank, wanted);
+    all.extend(tls::listen(settings, &rank.words()));
+    all
+}
+
+fn ports(settings: &Settings, rank: Rank, wanted: impl Fn(u16) -> bool) -> Vec<Directive> {
+    let ports = settings.ports.iter().copied().filter(|port| wanted(*port));
+    let listen = |port| {
+        let words = [Arg::number(port)].into_iter().chain(rank.words());
+        Directive::line("listen", words)
     };
-    settings.ports.iter().map(listen).collect()
+    ports.map(listen).collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Asks nginx for a page where visitors ask, each time on a fresh connection.
+//! Asks nginx for a page where visitors ask, each time on a fresh connection, and for one that is made now: a cookie of
+//! ours keeps caches of pages out of it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,6 +13,8 @@ use tokio::net::TcpStream;
 
 /// How long one visit may take.
 const VISIT_LIMIT: Duration = Duration::from_secs(30);
+/// A cookie that means nothing: pages for visitors with cookies are not kept.
+const FRESH: &str = "stratus_check=1";
 /// How much of a page is read, in bytes.
 const PAGE_MAX: usize = 4 << 20;
 
@@ -44,6 +47,7 @@ async fn fetch(
         .header(header::HOST, host)
         .header(header::USER_AGENT, "stratus-check")
         .header(header::CONNECTION, "close")
+        .header(header::COOKIE, FRESH)
         .body(Empty::<Bytes>::new())?;
     let exchange = async {
         let answer = sender.send_request(request).await?;

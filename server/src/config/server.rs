@@ -73,16 +73,35 @@ pub(super) fn read_nginx(value: Option<&Value<'_>>) -> Nginx {
     let default = Nginx {
         container: "stratus-nginx".into(),
         http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
+        https: None,
+        varnish: false,
         debug_header: false,
         user: User { uid: 33, gid: 33 },
     };
-    let known = ["container", "http", "debug_header", "user"];
+    let known = [
+        "container",
+        "http",
+        "https",
+        "varnish",
+        "debug_header",
+        "user",
+    ];
     let Some(section) = value.and_then(|v| v.section(&known, &[])) else {
         return default;
     };
+    let http = section.or("http", default.http, scalar::address);
+    let https = section.get("https").and_then(|value| {
+        let address = value.parse(scalar::address)?;
+        if address == http {
+            value.fault("is the address of nginx.http; give it a port of its own");
+        }
+        Some(address)
+    });
     Nginx {
         container: section.or("container", default.container, scalar::container),
-        http: section.or("http", default.http, scalar::address),
+        http,
+        https,
+        varnish: section.or("varnish", default.varnish, scalar::flag),
         debug_header: section.or("debug_header", default.debug_header, scalar::flag),
         user: section.or("user", default.user, scalar::user),
     }

@@ -1,5 +1,6 @@
 //! Judges nginx and its container.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use super::{Finding, Network, NginxFacts, bad, good, warning};
@@ -38,8 +39,11 @@ pub(super) fn judge(nginx: Result<Option<NginxFacts>, String>, config: &Config) 
         version(&nginx),
         control(&nginx, name),
         user(&nginx, config),
-        port(&nginx, config),
+        port(&nginx, "nginx.http", config.nginx.http),
     ];
+    if let Some(https) = config.nginx.https {
+        findings.push(port(&nginx, "nginx.https", https));
+    }
     findings.extend(mounts(&nginx, config));
     if nginx.cpu_limited {
         findings.push(warning(
@@ -112,8 +116,7 @@ fn user(nginx: &NginxFacts, config: &Config) -> Finding {
     }
 }
 
-fn port(nginx: &NginxFacts, config: &Config) -> Finding {
-    let wanted = config.nginx.http;
+fn port(nginx: &NginxFacts, key: &str, wanted: SocketAddr) -> Finding {
     let published = match &nginx.network {
         Network::Host => return good("nginx", "it shares the host's network"),
         Network::Published(published) => published,
@@ -132,13 +135,13 @@ fn port(nginx: &NginxFacts, config: &Config) -> Finding {
     bad(
         "nginx",
         match published.as_slice() {
-            [] => format!("nginx.http is {wanted}, and its container publishes no port"),
+            [] => format!("{key} is {wanted}, and its container publishes no port"),
             _ => format!(
-                "nginx.http is {wanted}, and its container publishes {}",
+                "{key} is {wanted}, and its container publishes {}",
                 published.join(", ")
             ),
         },
-        "correct nginx.http or the container's port",
+        format!("correct {key} or the container's port"),
     )
 }
 
@@ -150,6 +153,11 @@ fn mounts(nginx: &NginxFacts, config: &Config) -> Vec<Finding> {
         if !sees(&folder) {
             findings.push(missing(&folder, "it cannot serve anything"));
         }
+    }
+    // Below nginx's own, which it may only read.
+    let sockets = data.join("nginx/varnish");
+    if config.nginx.varnish && !nginx.mounts.contains(&sockets) {
+        findings.push(missing(&sockets, "it cannot listen there for Varnish"));
     }
     for environment in &config.environments {
         let served = environment

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use stratus_tests::demo;
+use stratus_tests::demo::{self, App};
 
-/// Deploys DokuWiki under load and counts what was lost.
+/// Deploys an application under load and counts what was lost.
 #[derive(Parser)]
 struct Args {
     #[command(subcommand)]
@@ -15,7 +15,11 @@ struct Args {
 #[derive(Subcommand)]
 enum Command {
     /// Run it and leave it running
-    Run,
+    Run {
+        /// What is deployed
+        #[arg(value_enum, default_value_t = App::Dokuwiki)]
+        app: App,
+    },
     /// Remove everything it made
     Down,
 }
@@ -26,7 +30,7 @@ async fn main() -> ExitCode {
     let ended = async {
         let place = demo::place()?;
         match args.command {
-            Command::Run => demo::run(&place).await,
+            Command::Run { app } => demo::run(&place, app).await,
             Command::Down => demo::down(&place).await,
         }
     };

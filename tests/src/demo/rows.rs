@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use serde_json::Value;
 
+use super::logins::Logins;
 use crate::load::Handle;
 use crate::stage::Place;
 
@@ -15,10 +16,45 @@ const IN_FLIGHT: u64 = 40;
 /// A switch.
 pub struct Row {
     name: String,
+    target: u32,
     init: Option<Value>,
     init_ms: u128,
     switch: Value,
     switch_ms: u128,
+}
+
+/// Who sees what the deployments do: the load client, and visitors who are logged in.
+pub struct Watch<'a> {
+    handle: &'a Handle,
+    logins: Option<&'a Logins>,
+}
+
+impl<'a> Watch<'a> {
+    /// The load client alone.
+    pub fn load(handle: &'a Handle) -> Self {
+        Self {
+            handle,
+            logins: None,
+        }
+    }
+
+    /// Both.
+    pub fn both(handle: &'a Handle, logins: &'a Logins) -> Self {
+        Self {
+            handle,
+            logins: Some(logins),
+        }
+    }
+
+    /// Answers of a generation so far.
+    fn seen(&self, generation: u32) -> u64 {
+        let report = self.handle.snapshot();
+        let by_load = report.counts.generations.get(&generation);
+        let by_logins = self
+            .logins
+            .map_or(0, |logins| logins.answers_of(generation));
+        by_load.copied().unwrap_or(0) + by_logins
+    }
 }
 
 impl Row {
@@ -39,62 +75,76 @@ impl Row {
     }
 
     /// Init and switch.
-    pub async fn deploy(place: &Place, handle: &Handle) -> anyhow::Result<Self> {
+    pub async fn init_and_switch(place: &Place, watch: &Watch<'_>) -> anyhow::Result<Self> {
         let began = Instant::now();
         let init = place.done(&["zerodowntime.init"]).await?;
         let init_ms = began.elapsed().as_millis();
         let target = number(&init, "generation")?;
-        let mut row = Self::route(place, handle, "zerodowntime.switch", target).await?;
+        let mut row = Self::route(place, watch, "zerodowntime.switch", target).await?;
         row.init = Some(init);
         row.init_ms = init_ms;
         Ok(row)
     }
 
+    /// All of it in one command. What comes before the route is its init.
+    pub async fn deploy(place: &Place, watch: &Watch<'_>) -> anyhow::Result<Self> {
+        let status = place.done(&["status"]).await?;
+        let next = number(&status["environments"][0]["live"], "generation")? + 1;
+        let mut row = Self::route(place, watch, "deploy", next).await?;
+        let steps = row.switch["steps"].as_array().into_iter().flatten();
+        let before = steps.take_while(|step| step["name"] != "route");
+        let init_ms = before.filter_map(|step| step["ms"].as_u64()).sum::<u64>();
+        row.init_ms = init_ms.into();
+        row.switch_ms = row.switch_ms.saturating_sub(row.init_ms);
+        row.init = Some(row.switch.clone());
+        row.name = format!("deploy {next}");
+        Ok(row)
+    }
+
     /// Back to the previous generation.
-    pub async fn rollback(place: &Place, handle: &Handle) -> anyhow::Result<Self> {
+    pub async fn rollback(place: &Place, watch: &Watch<'_>) -> anyhow::Result<Self> {
         let status = place.done(&["status"]).await?;
         let target = number(&status["environments"][0]["previous"], "generation")?;
-        let mut row = Self::route(place, handle, "zerodowntime.rollback", target).await?;
+        let mut row = Self::route(place, watch, "zerodowntime.rollback", target).await?;
         row.name = format!("rollback {target}");
         Ok(row)
     }
 
     async fn route(
         place: &Place,
-        handle: &Handle,
+        watch: &Watch<'_>,
         verb: &str,
         target: u64,
     ) -> anyhow::Result<Self> {
-        let before = handle.snapshot();
         let target = u32::try_from(target)?;
-        handle.allow(target);
+        let new_before = watch.seen(target);
+        let old = place.done(&["status"]).await?;
+        let old = number(&old["environments"][0]["live"], "generation")?;
+        let old_before = watch.seen(u32::try_from(old)?);
+        watch.handle.allow(target);
         let began = Instant::now();
         let switch = place.done(&[verb]).await?;
-        handle.mark(target);
-        let switch_ms = began.elapsed().as_millis();
-        let after = handle.snapshot();
+        watch.handle.mark(target);
         let row = Self {
             name: format!("switch {target}"),
+            target,
             init: None,
             init_ms: 0,
+            switch_ms: began.elapsed().as_millis(),
             switch,
-            switch_ms,
         };
-        let seen = |generation: u64| {
-            let of = |report: &crate::load::Report| {
-                let generation = u32::try_from(generation).unwrap_or(0);
-                report
-                    .counts
-                    .generations
-                    .get(&generation)
-                    .copied()
-                    .unwrap_or(0)
-            };
-            of(&after) - of(&before)
-        };
-        row.agrees("served_old", seen(number(&row.switch, "from")?))?;
-        row.agrees("served_new", seen(u64::from(target)))?;
+        let (from, to) = (number(&row.switch, "from")?, number(&row.switch, "to")?);
+        if (from, to) != (old, u64::from(target)) {
+            bail!("{verb} went from {from} to {to}, and {old} to {target} was expected");
+        }
+        row.agrees("served_old", watch.seen(u32::try_from(old)?) - old_before)?;
+        row.agrees("served_new", watch.seen(target) - new_before)?;
         Ok(row)
+    }
+
+    /// The generation that is live afterwards.
+    pub fn target(&self) -> u32 {
+        self.target
     }
 
     /// The server counts between Route and the end of Drain, which lies inside what the client saw.

@@ -28,7 +28,36 @@ pub(super) struct Record {
     request_time: String,
     /// When it ended, seconds since 1970. Shape: `1795353731.287`.
     time: String,
+    /// On which side of Varnish nginx was asked.
+    #[serde(default)]
+    side: Side,
+    /// Before Varnish: who was asked in turn. Shape: `unix:/…/visitors.sock, unix:/…/origin.sock`.
+    #[serde(default)]
+    asked: String,
+    /// Before Varnish: whether it had the page; [`FAILED`] where it answered for want of one.
+    #[serde(default)]
+    cache: String,
+    /// Behind Varnish: its number of the request; empty where it was not Varnish that asked.
+    #[serde(default)]
+    varnish: String,
 }
+
+/// Where nginx stands on both sides of Varnish a request is reported by each. Who served it, the origin tells; the front
+/// tells only of what got lost between the two, and of a page from Varnish there is nothing to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Side {
+    /// There is one side.
+    #[default]
+    Whole,
+    /// Before Varnish.
+    Front,
+    /// Behind it.
+    Origin,
+}
+
+/// What Varnish says of an answer that it made because it had none. Source: `compose/varnish/default.vcl`.
+const FAILED: &str = "FAIL";
 
 /// A datagram of nginx's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,12 +129,28 @@ impl Record {
             (0, _) => Outcome::Aside,
             (_, false) if self.status == "499" => Outcome::Aside,
             (_, false) => Outcome::Lost,
-            (_, true) if self.is_cut_short() => Outcome::Lost,
+            (_, true) if self.is_cut_short() && self.tells_of_cuts() => Outcome::Lost,
+            (_, true) if self.side == Side::Front && self.cache == FAILED => Outcome::Lost,
+            (_, true) if self.side == Side::Front => Outcome::Aside,
             (_, true) => Outcome::Served(self.generation.parse().ok().map(Generation)),
         };
         Verdict {
             outcome,
-            repeated: answered && answers.iter().rev().skip(1).any(|answered| !answered),
+            repeated: self.side != Side::Front
+                && answered
+                && answers.iter().rev().skip(1).any(|answered| !answered),
+        }
+    }
+
+    /// Of an answer that Varnish passes on the front tells, for several visitors may wait for it; of others the origin.
+    fn tells_of_cuts(&self) -> bool {
+        let from_varnish = attempts(&self.asked)
+            .last()
+            .is_some_and(|socket| socket.ends_with("/visitors.sock"));
+        match self.side {
+            Side::Whole => true,
+            Side::Front => from_varnish,
+            Side::Origin => self.varnish.is_empty(),
         }
     }
 
@@ -264,6 +309,71 @@ mod tests {
         assert_eq!(outcome(&gone), Outcome::Aside);
         let midway = [("length", "10000"), ("sent", "5000"), ("completion", "")];
         assert_eq!(outcome(&midway), SERVED);
+    }
+
+    /// What the front says of an answer of Varnish's.
+    fn front(changes: &[(&str, &str)]) -> Outcome {
+        let of_varnish = [
+            ("side", "front"),
+            ("asked", "unix:/d/nginx/varnish/visitors.sock"),
+            ("cache", "MISS"),
+        ];
+        outcome(&[&of_varnish[..], changes].concat())
+    }
+
+    #[test]
+    fn who_served_a_request_the_origin_tells_and_not_the_front_as_well() {
+        assert_eq!(front(&[]), Outcome::Aside);
+        assert_eq!(front(&[("cache", "HIT")]), Outcome::Aside);
+        assert_eq!(
+            front(&[("status", "502"), ("upstream_status", "502")]),
+            Outcome::Aside
+        );
+        assert_eq!(outcome(&[("side", "origin"), ("varnish", "32770")]), SERVED);
+    }
+
+    #[test]
+    fn what_got_lost_between_the_two_sides_the_front_tells() {
+        let nobody = [
+            ("status", "502"),
+            ("upstream_status", "502, 502"),
+            ("header_time", "-, -"),
+        ];
+        assert_eq!(front(&nobody), Outcome::Lost);
+        assert_eq!(
+            front(&[
+                ("status", "503"),
+                ("upstream_status", "503"),
+                ("cache", "FAIL")
+            ]),
+            Outcome::Lost
+        );
+        // Varnish was gone, and the origin answered.
+        let other = record(&[
+            ("side", "front"),
+            ("asked", "unix:/d/visitors.sock, unix:/d/origin.sock"),
+            ("upstream_status", "502, 200"),
+            ("header_time", "-, 0.001"),
+        ]);
+        let expected = Verdict {
+            outcome: Outcome::Aside,
+            repeated: false,
+        };
+        assert_eq!(other.verdict(), expected);
+    }
+
+    #[test]
+    fn a_body_that_is_cut_is_told_by_one_side_only() {
+        let cut = [("length", "10000"), ("sent", "5000")];
+        assert_eq!(front(&cut), Outcome::Lost);
+        let straight = [&cut[..], &[("asked", "unix:/d/nginx/varnish/origin.sock")]].concat();
+        assert_eq!(front(&straight), Outcome::Aside);
+        let origin = [&cut[..], &[("side", "origin")]].concat();
+        assert_eq!(outcome(&origin), Outcome::Lost);
+        assert_eq!(
+            outcome(&[&origin[..], &[("varnish", "3")]].concat()),
+            SERVED
+        );
     }
 
     #[test]

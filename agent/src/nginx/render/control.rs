@@ -3,7 +3,7 @@
 use stratus_core::pool::PING_PATH;
 use stratus_core::route::{RouteTable, Site};
 
-use super::{fastcgi, parts, record_target};
+use super::{fastcgi, parts, records};
 use crate::layout::Layout;
 use crate::nginx::config::{Arg, Directive, Unprintable};
 use crate::nginx::control::MEMBER_HEADER;
@@ -22,7 +22,7 @@ pub(super) fn server(
         // Its own record: it marks a place in the stream of all records (`nginx::access`).
         Directive::line(
             "access_log",
-            [record_target(layout)?, "stratus_mark".into()],
+            [records::target(layout)?, "stratus_mark".into()],
         ),
         at(
             "/.stratus/revision".into(),

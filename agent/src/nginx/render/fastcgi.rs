@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use stratus_core::route::PageCache;
+
+use super::front;
 use crate::nginx::config::{Arg, Directive, Unprintable};
 
 /// What holds for every request to a member.
@@ -22,8 +25,16 @@ pub(super) fn transport() -> Vec<Directive> {
     ]
 }
 
-/// The parameters of a request for a script under `document_root`, a path as members see it.
-pub(super) fn parameters(document_root: &Path) -> Result<Vec<Directive>, Unprintable> {
+/// The parameters of a request for a script under `document_root`, a path as members see it. Behind a cache of pages they
+/// say how the visitor came, and not how nginx asked itself.
+pub(super) fn parameters(
+    document_root: &Path,
+    page_cache: PageCache,
+) -> Result<Vec<Directive>, Unprintable> {
+    let seen = |variable| match page_cache {
+        PageCache::Varnish => Arg::var(front::as_visitors_see(variable).unwrap_or(variable)),
+        PageCache::Absent => Arg::var(variable),
+    };
     let root = Arg::path(document_root)?;
     let script = root.clone().then(Arg::var("fastcgi_script_name"));
     let mut all = vec![
@@ -55,11 +66,11 @@ pub(super) fn parameters(document_root: &Path) -> Result<Vec<Directive>, Unprint
     all.extend(
         variables
             .iter()
-            .map(|(name, variable)| parameter(name, Arg::var(variable))),
+            .map(|(name, variable)| parameter(name, seen(*variable))),
     );
     all.push(Directive::line(
         "fastcgi_param",
-        ["HTTPS".into(), Arg::var("https"), "if_not_empty".into()],
+        ["HTTPS".into(), seen("https"), "if_not_empty".into()],
     ));
     Ok(all)
 }

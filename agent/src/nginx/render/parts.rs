@@ -47,7 +47,7 @@ pub(super) fn script(site: &Site, places: &Places) -> Result<Vec<Directive>, Unp
         "try_files",
         [Arg::var("uri"), "=404".into()],
     )];
-    block.extend(fastcgi::parameters(&places.script_root)?);
+    block.extend(fastcgi::parameters(&places.script_root, site.page_cache)?);
     block.push(Directive::line("fastcgi_pass", [upstream_name(site)?]));
     Ok(block)
 }

@@ -14,7 +14,7 @@ use super::parts::{
     hidden, matching, not_found, previous_instead, script, scripts, source, upstream_name,
 };
 use super::tenant::Tenant;
-use super::{RenderError, closed, value};
+use super::{Doors, RenderError, closed, front, value};
 use crate::layout::Layout;
 use crate::nginx::config::{Arg, Directive, Unprintable};
 use crate::nginx::guard;
@@ -48,11 +48,11 @@ pub(super) fn nothing(listens: Vec<Directive>) -> Directive {
     Directive::block("server", [], block)
 }
 
-/// The site's server, and the maps that its tenant's rules need before it.
-pub(super) fn server(
+/// The site's server, or both of them, and the maps that its tenant's rules need before it.
+pub(super) fn servers(
     site: &Site,
     rules: &Rules,
-    listens: Vec<Directive>,
+    doors: Doors,
     layout: &Layout,
 ) -> Result<Vec<Directive>, RenderError> {
     let places = Places::of(site).map_err(|detail| RenderError::Site {
@@ -65,24 +65,44 @@ pub(super) fn server(
         layout,
         rules,
     };
-    block(&tenant, listens).map_err(|e| value(site, e))
+    both(&tenant, doors).map_err(|e| value(site, e))
 }
 
-fn block(tenant: &Tenant<'_>, listens: Vec<Directive>) -> Result<Vec<Directive>, Unprintable> {
+fn both(tenant: &Tenant<'_>, doors: Doors) -> Result<Vec<Directive>, Unprintable> {
+    let Tenant { site, layout, .. } = *tenant;
+    let hosts = site.hosts.iter().map(|host| Arg::host(host));
+    let names = Directive::line("server_name", hosts.collect::<Result<Vec<_>, _>>()?);
+    let mut all = tenant.maps()?;
+    match doors {
+        Doors::One(mut head) => {
+            head.push(names);
+            if site.members == 0 {
+                head.extend(unavailable());
+                return Ok(vec![Directive::block("server", [], head)]);
+            }
+            all.push(whole(tenant, head)?);
+        }
+        Doors::Two {
+            front: listens,
+            origin: mut head,
+        } => {
+            all.push(front::server(site, listens, names.clone(), layout)?);
+            head.push(names);
+            head.extend(front::origin(layout)?);
+            all.push(whole(tenant, head)?);
+        }
+    }
+    Ok(all)
+}
+
+/// The site as such, in a server that begins with `block`.
+fn whole(tenant: &Tenant<'_>, mut block: Vec<Directive>) -> Result<Directive, Unprintable> {
     let Tenant {
         site,
         places,
         layout,
         ..
     } = *tenant;
-    let mut block = listens;
-    let hosts = site.hosts.iter().map(|host| Arg::host(host));
-    let hosts = hosts.collect::<Result<Vec<_>, _>>()?;
-    block.push(Directive::line("server_name", hosts));
-    if site.members == 0 {
-        block.extend(unavailable());
-        return Ok(vec![Directive::block("server", [], block)]);
-    }
     let live = Arg::path(&places.served(&layout.live(&site.environment)))?;
     block.push(Directive::line("root", [live]));
     // Before the tenant's rules: one of them may end what nginx does here.
@@ -114,9 +134,7 @@ fn block(tenant: &Tenant<'_>, listens: Vec<Directive>) -> Result<Vec<Directive>,
     let rest = tenant.rest(Directive::line("try_files", front))?;
     block.push(Directive::block("location", ["/".into()], rest));
     block.push(previous(tenant)?);
-    let mut all = tenant.maps()?;
-    all.push(Directive::block("server", [], block));
-    Ok(all)
+    Ok(Directive::block("server", [], block))
 }
 
 /// Answers 503 to everything: there is no pool yet.

@@ -15,7 +15,7 @@
 
 use stratus_core::route::Site;
 
-use super::{closed, parts};
+use super::{closed, front, is_behind, parts};
 use crate::layout::Layout;
 use crate::nginx::config::{Arg, Directive, Unprintable};
 use crate::nginx::guard;
@@ -120,12 +120,7 @@ impl Tenant<'_> {
 
     /// What he says of a shared folder as a whole; `own`, unless he says what is looked for.
     pub(super) fn of_shared(&self, shared: &str, own: Directive) -> Printed<Vec<Directive>> {
-        let rules = self.rules_of(|place| {
-            let (Place::Prefix(path) | Place::First(path)) = place else {
-                return false;
-            };
-            path.strip_suffix('/').unwrap_or(path) == shared
-        });
+        let rules = self.rules_of_shared(shared);
         let mut block = Vec::new();
         if !has(rules, "try_files") {
             block.push(own);
@@ -134,14 +129,25 @@ impl Tenant<'_> {
         Ok(block)
     }
 
+    fn rules_of_shared(&self, shared: &str) -> &[Rule] {
+        self.rules_of(|place| {
+            let (Place::Prefix(path) | Place::First(path)) = place else {
+                return false;
+            };
+            path.strip_suffix('/').unwrap_or(path) == shared
+        })
+    }
+
     /// His locations inside a shared folder. Hidden files and source are refused before them.
     pub(super) fn in_shared(&self, shared: &str) -> Printed<Vec<Directive>> {
-        let mut all = self.each_pattern(|rules| self.directives(rules))?;
+        let private = self.private(self.rules_of_shared(shared));
+        let inside = |rules: &[Rule]| Ok([private.clone(), self.directives(rules)?].concat());
+        let mut all = self.each_pattern(inside)?;
         for Location { place, rules } in &self.rules.locations {
             let Some(path) = place.path().filter(|path| self.is_in(path, shared)) else {
                 continue;
             };
-            let mut block = self.directives(rules)?;
+            let mut block = inside(rules)?;
             let kind = match place {
                 Place::Exact(_) if guard::is_source(path) => continue,
                 Place::Exact(_) => Some("="),
@@ -248,11 +254,33 @@ impl Tenant<'_> {
             Rule::ErrorPage { .. } => true,
             rule => !rule.is_inherited(),
         });
-        let block = self.script(&repeated)?;
+        // nginx hands down who is let in, but not that it was asked.
+        let mut block = if repeated.iter().any(Rule::narrows_readers) {
+            Vec::new()
+        } else {
+            self.private(rules)
+        };
+        block.extend(self.script(&repeated)?);
         Ok([parts::scripts(block), parts::source()])
     }
 
+    /// The rules of a server or a location. Behind Varnish it is told which answers are not for everybody.
     pub(super) fn directives(&self, rules: &[Rule]) -> Printed<Vec<Directive>> {
+        let mut block = self.private(rules);
+        block.extend(self.each(rules)?);
+        if is_behind(self.site) && has(rules, "add_header") {
+            block.push(front::private_header());
+        }
+        Ok(block)
+    }
+
+    /// What a location says whose answers are not for everybody, or one inside such a location.
+    fn private(&self, rules: &[Rule]) -> Vec<Directive> {
+        let is_private = is_behind(self.site) && rules.iter().any(Rule::narrows_readers);
+        is_private.then(front::private).into_iter().collect()
+    }
+
+    fn each(&self, rules: &[Rule]) -> Printed<Vec<Directive>> {
         rules.iter().map(|rule| self.directive(rule)).collect()
     }
 
@@ -302,12 +330,12 @@ impl Tenant<'_> {
                 Directive::line(name, words.into_iter().chain(flag))
             }
             Rule::If { condition, then } => {
-                Directive::block("if", self.condition(condition)?, self.directives(then)?)
+                Directive::block("if", self.condition(condition)?, self.each(then)?)
             }
             Rule::LimitExcept { methods, rules } => {
                 let methods = methods.iter().map(|method| Arg::text(method));
                 let methods = methods.collect::<Printed<Vec<_>>>()?;
-                Directive::block("limit_except", methods, self.directives(rules)?)
+                Directive::block("limit_except", methods, self.each(rules)?)
             }
         })
     }
@@ -397,6 +425,10 @@ impl Tenant<'_> {
     }
 
     fn text(&self, text: &Text) -> Printed<Arg> {
+        if is_behind(self.site) {
+            let seen = text.renamed(front::as_visitors_see);
+            return seen.arg(&self.site.environment);
+        }
         text.arg(&self.site.environment)
     }
 }

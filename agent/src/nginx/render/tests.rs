@@ -1,8 +1,11 @@
 //! The text as a whole, as a snapshot, and what cannot be written.
 
+mod behind;
+
 use std::path::PathBuf;
 
 use stratus_core::environment::{Maintenance, User};
+use stratus_core::route::PageCache;
 
 use super::tenant::Tenant;
 use super::*;
@@ -24,6 +27,8 @@ fn settings() -> Settings {
         shutdown_timeout: Duration::from_mins(1),
         confirm_within: Duration::from_secs(10),
         debug_header: DebugHeader::Hidden,
+        tls: Tls::Absent,
+        varnish: Varnish::Absent,
     }
 }
 
@@ -41,6 +46,7 @@ fn site(name: &str, members: u16) -> Site {
         upload_limit: 64 << 20,
         maintenance: Maintenance::default(),
         health: None,
+        page_cache: PageCache::Absent,
     }
 }
 

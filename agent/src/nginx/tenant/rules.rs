@@ -254,6 +254,17 @@ impl Rule {
         )
     }
 
+    /// Whether it decides who may read an answer, so that what one visitor gets is not for all.
+    pub fn narrows_readers(&self) -> bool {
+        match self {
+            Self::LimitExcept { methods, .. } => !methods.iter().any(|method| method == "GET"),
+            Self::If { condition, .. } => ["remote_addr", "remote_user"]
+                .iter()
+                .any(|who| condition.variable.reads(who)),
+            rule => ["allow", "deny", "auth_basic"].contains(&rule.name()),
+        }
+    }
+
     /// What is inherited together: one of them here hides those of outside.
     pub fn family(&self) -> &str {
         match self.name() {

@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
+use stratus_core::route::PageCache;
+
 use super::*;
 
 struct Tree {
@@ -50,6 +52,7 @@ pub(super) fn site(code: &Path) -> Site {
         upload_limit: 64 << 20,
         maintenance: stratus_core::environment::Maintenance::default(),
         health: None,
+        page_cache: PageCache::Absent,
     }
 }
 

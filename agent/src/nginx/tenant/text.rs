@@ -129,6 +129,19 @@ impl Text {
         matches!(self.0.as_slice(), [Piece::Own(_)])
     }
 
+    /// The same with those of nginx's variables under other names that have one.
+    #[must_use]
+    pub fn renamed(&self, name: impl Fn(&str) -> Option<&'static str>) -> Self {
+        let renamed = |piece: &Piece| match piece {
+            Piece::Variable(old) => match name(old) {
+                Some(new) => Piece::Variable(new.to_owned()),
+                None => piece.clone(),
+            },
+            piece => piece.clone(),
+        };
+        Self(self.0.iter().map(renamed).collect())
+    }
+
     /// As nginx is given it.
     pub fn arg(&self, environment: &EnvironmentName) -> Result<Arg, Unprintable> {
         let mut whole: Option<Arg> = None;

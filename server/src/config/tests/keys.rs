@@ -352,6 +352,23 @@ nginx: {{container: web.1, http: '[::1]:8080', debug_header: true, user: 101:102
     assert_eq!(config.nginx.http.to_string(), "[::1]:8080");
     assert!(config.nginx.debug_header);
     assert_eq!((config.nginx.user.uid, config.nginx.user.gid), (101, 102));
+    assert_eq!((config.nginx.https, config.nginx.varnish), (None, false));
+}
+
+#[test]
+fn tls_and_varnish_are_there_where_they_are_asked_for() {
+    let text = |nginx: &str| format!("nginx: {{{nginx}}}\n{}", site(""));
+    let config = accepted(&text("https: 127.0.0.1:8443, varnish: true"));
+    let https = config.nginx.https.map(|address| address.to_string());
+    assert_eq!(https.as_deref(), Some("127.0.0.1:8443"));
+    assert!(config.nginx.varnish);
+    refused(
+        &text("https: 127.0.0.1:8000, varnish: beside"),
+        &[
+            "1:16: nginx.https: is the address of nginx.http; give it a port of its own",
+            "1:41: nginx.varnish: `beside` is neither true nor false",
+        ],
+    );
 }
 
 #[test]
