@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <data>/env/shop/releases/<digest>/            the immutable trees, their manifests beside them
+//! <data>/env/shop/fetched/<operation>/tree/     code that is not the working tree's, until there is a release of it
 //! <data>/env/shop/generations/42/sock/0.sock    PHP-FPM of member 0 listens here
 //! <data>/env/shop/generations/42/conf/          its FPM configuration, mounted read-only
 //! <data>/env/shop/generations/42/code           -> ../../releases/<digest>
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use stratus_core::route::Closed;
 use stratus_core::tasks::TaskId;
-use stratus_core::{EnvironmentName, InstallationId, PoolId};
+use stratus_core::{EnvironmentName, InstallationId, OperationId, PoolId};
 
 /// Longest path of a unix socket, in bytes. Source: `sun_path` in unix(7), less the final NUL.
 pub const SOCKET_PATH_MAX: usize = 107;
@@ -65,6 +66,21 @@ impl Layout {
     /// The releases of an environment.
     pub fn releases(&self, name: &EnvironmentName) -> PathBuf {
         self.environment(name).join("releases")
+    }
+
+    /// What operations fetched to make releases of.
+    pub fn all_fetched(&self, name: &EnvironmentName) -> PathBuf {
+        self.environment(name).join("fetched")
+    }
+
+    /// The folder of what one operation fetched.
+    pub fn fetched(&self, name: &EnvironmentName, operation: &OperationId) -> PathBuf {
+        self.all_fetched(name).join(operation.as_str())
+    }
+
+    /// The tree in it.
+    pub fn fetched_tree(&self, name: &EnvironmentName, operation: &OperationId) -> PathBuf {
+        self.fetched(name, operation).join("tree")
     }
 
     /// The generations of an environment.

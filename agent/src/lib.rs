@@ -5,6 +5,7 @@
 
 pub mod cache;
 pub mod docker;
+pub mod fetch;
 pub mod fpm;
 pub mod host;
 pub mod layout;

@@ -9,9 +9,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use stratus_core::environment::Environment;
 use stratus_core::release::{Counts, OnDisk, Snapshot};
-use stratus_core::snapshots::{Difference, Forecast, SnapshotError, Take, Verify};
+use stratus_core::snapshots::{
+    CodeTree, Difference, Fetch, Fetched, Forecast, SnapshotError, Take, Verify,
+};
 use stratus_core::{EnvironmentName, OperationId, ReleaseId, Snapshots};
 
+use crate::fetch::{self, Bounds, FetchError};
 use crate::layout::Layout;
 use crate::tree::{self, CancelFlag, Progress, Request, TreeError};
 
@@ -32,7 +35,16 @@ impl Releases {
         Self { layout }
     }
 
-    fn request(&self, environment: &Environment, base: Option<&ReleaseId>) -> Request {
+    fn request(
+        &self,
+        environment: &Environment,
+        tree: CodeTree<'_>,
+        base: Option<&ReleaseId>,
+    ) -> Request {
+        let source = match tree {
+            CodeTree::Working => environment.code.clone(),
+            CodeTree::Fetched(operation) => self.layout.fetched_tree(&environment.name, operation),
+        };
         let owner = environment.php.user;
         Request {
             shared: environment.shared.clone(),
@@ -41,23 +53,52 @@ impl Releases {
             owner: (owner.uid, owner.gid),
             base: base.map(ToString::to_string),
             mount: environment.php.mount.clone(),
-            ..Request::new(
-                &environment.code,
-                self.layout.releases(&environment.name),
-                "preflight",
-            )
+            ..Request::new(source, self.layout.releases(&environment.name), "preflight")
         }
     }
 }
 
 #[async_trait]
 impl Snapshots for Releases {
+    async fn fetch(&self, fetch: Fetch<'_>) -> Result<Fetched, SnapshotError> {
+        let flag = Arc::new(CancelFlag::default());
+        let job = fetch::Job {
+            layout: &self.layout,
+            environment: fetch.environment,
+            operation: fetch.operation,
+            source: fetch.source,
+            bounds: Bounds::default(),
+        };
+        let fetching = fetch::fetch(job, flag.clone());
+        tokio::pin!(fetching);
+        loop {
+            tokio::select! {
+                fetched = &mut fetching => return fetched.map_err(of_fetch),
+                () = tokio::time::sleep(BEAT) => {
+                    if fetch.cancel.load(Ordering::Relaxed) {
+                        flag.cancel();
+                    }
+                }
+            }
+        }
+    }
+
+    async fn forget_fetched(
+        &self,
+        environment: &EnvironmentName,
+        operation: &OperationId,
+    ) -> Result<(), SnapshotError> {
+        let forgotten = fetch::forget(&self.layout, environment, operation).await;
+        forgotten.map_err(of_fetch)
+    }
+
     async fn preflight(
         &self,
         environment: &Environment,
+        tree: CodeTree<'_>,
         base: Option<&ReleaseId>,
     ) -> Result<Forecast, SnapshotError> {
-        let request = self.request(environment, base);
+        let request = self.request(environment, tree, base);
         let forecast = blocking(move || tree::preflight(&request, &CancelFlag::default())).await?;
         Ok(Forecast {
             files: forecast.files,
@@ -67,7 +108,8 @@ impl Snapshots for Releases {
     }
 
     async fn take(&self, take: Take<'_>) -> Result<Snapshot, SnapshotError> {
-        let mut request = self.request(take.environment, take.base);
+        let mut request = self.request(take.environment, take.tree, take.base);
+        let is_new = matches!(take.tree, CodeTree::Fetched(_));
         request.operation = take.operation.to_string();
         request.verify = match take.verify {
             Verify::Contents => tree::Verify::Yes,
@@ -76,7 +118,13 @@ impl Snapshots for Releases {
         let progress = Arc::new(Progress::default());
         let cancel = Arc::new(CancelFlag::default());
         let (moved, flag) = (progress.clone(), cancel.clone());
-        let copying = blocking(move || tree::take(&request, &moved, &flag));
+        let copying = blocking(move || {
+            if is_new {
+                let stamped = tree::restamp(&request, &flag)?;
+                tracing::debug!(stamped, "files are as the release before has them");
+            }
+            tree::take(&request, &moved, &flag)
+        });
         tokio::pin!(copying);
         loop {
             tokio::select! {
@@ -96,7 +144,7 @@ impl Snapshots for Releases {
         environment: &Environment,
         release: &ReleaseId,
     ) -> Result<Vec<(PathBuf, Difference)>, SnapshotError> {
-        let request = self.request(environment, None);
+        let request = self.request(environment, CodeTree::Working, None);
         let release = release.to_string();
         let drift = blocking(move || tree::compare(&request, &release, &CancelFlag::default()));
         let of_the_tree = |(path, how)| {
@@ -139,11 +187,13 @@ impl Snapshots for Releases {
     async fn sweep(
         &self,
         environment: &EnvironmentName,
-        running: &[OperationId],
+        of: &[OperationId],
     ) -> Result<(), SnapshotError> {
         let releases = self.layout.releases(environment);
-        let running: BTreeSet<String> = running.iter().map(ToString::to_string).collect();
-        blocking(move || tree::sweep(&releases, &running, &CancelFlag::default()).map(drop)).await
+        let running: BTreeSet<String> = of.iter().map(ToString::to_string).collect();
+        blocking(move || tree::sweep(&releases, &running, &CancelFlag::default()).map(drop))
+            .await?;
+        fetch::sweep(&self.layout, environment, of).map_err(of_fetch)
     }
 
     async fn list(&self, environment: &EnvironmentName) -> Result<Vec<OnDisk>, SnapshotError> {
@@ -178,6 +228,17 @@ fn to_error(error: TreeError) -> SnapshotError {
         TreeError::Space { .. } | TreeError::Full { .. } => SnapshotError::NoSpace { detail },
         TreeError::Cancelled => SnapshotError::Cancelled,
         TreeError::Io { source, .. } => SnapshotError::Io { detail, source },
+    }
+}
+
+fn of_fetch(error: FetchError) -> SnapshotError {
+    let detail = error.to_string();
+    match error {
+        FetchError::Refused(_) | FetchError::Unreachable(_) => SnapshotError::Source { detail },
+        FetchError::Full(_) => SnapshotError::NoSpace { detail },
+        FetchError::Cancelled => SnapshotError::Cancelled,
+        FetchError::Tree(error) => to_error(*error),
+        FetchError::Io { source, .. } => SnapshotError::Io { detail, source },
     }
 }
 

@@ -20,6 +20,7 @@ pub mod route;
 pub mod router;
 pub mod runtime;
 pub mod snapshots;
+pub mod source;
 pub mod state;
 pub mod store;
 pub mod tasks;

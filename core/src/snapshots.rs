@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use crate::environment::Environment;
 use crate::fault::{Fault, Faulty};
 use crate::release::{Counts, OnDisk, Snapshot};
+use crate::source::Source;
 use crate::{EnvironmentName, OperationId, ReleaseId};
 
 /// Called with how far a snapshot is, a few times a second.
@@ -16,10 +17,21 @@ pub type Progress = Arc<dyn Fn(Counts) + Send + Sync>;
 /// Makes, lists and removes releases. Every call reads "ensure".
 #[async_trait]
 pub trait Snapshots: Send + Sync {
+    /// Brings what `source` names into a folder of the operation, unpacked. What an earlier try left is removed first.
+    async fn fetch(&self, fetch: Fetch<'_>) -> Result<Fetched, SnapshotError>;
+
+    /// Removes that folder, whatever is in it.
+    async fn forget_fetched(
+        &self,
+        environment: &EnvironmentName,
+        operation: &OperationId,
+    ) -> Result<(), SnapshotError>;
+
     /// Walks the tree and predicts what a snapshot would need, before anything is written.
     async fn preflight(
         &self,
         environment: &Environment,
+        tree: CodeTree<'_>,
         base: Option<&ReleaseId>,
     ) -> Result<Forecast, SnapshotError>;
 
@@ -41,7 +53,7 @@ pub trait Snapshots: Send + Sync {
         release: &ReleaseId,
     ) -> Result<(), SnapshotError>;
 
-    /// Deletes what interrupted removals and copies left, except for the copies of `running` operations.
+    /// Deletes what interrupted removals, copies and fetches left, except for those of `running` operations.
     async fn sweep(
         &self,
         environment: &EnvironmentName,
@@ -70,11 +82,48 @@ pub enum Difference {
     Removed,
 }
 
+/// Which tree becomes a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodeTree<'a> {
+    /// The environment's own.
+    Working,
+    /// What this operation fetched.
+    Fetched(&'a OperationId),
+}
+
+/// What to fetch.
+#[derive(Clone)]
+pub struct Fetch<'a> {
+    /// For whom.
+    pub environment: &'a Environment,
+    /// Who asks.
+    pub operation: &'a OperationId,
+    /// What.
+    pub source: &'a Source,
+    /// Ends it within a second when set.
+    pub cancel: Arc<std::sync::atomic::AtomicBool>,
+}
+
+/// What was fetched.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Fetched {
+    /// Where it is: what hooks before the copy see as the working tree.
+    pub tree: PathBuf,
+    /// Files in it.
+    pub files: u64,
+    /// Their size.
+    pub bytes: u64,
+    /// Of a git repository: the commit.
+    pub commit: Option<String>,
+}
+
 /// What to copy and how.
 #[derive(Clone)]
 pub struct Take<'a> {
     /// Whose tree.
     pub environment: &'a Environment,
+    /// Which tree.
+    pub tree: CodeTree<'a>,
     /// Who asks.
     pub operation: &'a OperationId,
     /// The release whose unchanged files are linked.
@@ -127,6 +176,12 @@ pub enum SnapshotError {
     #[error("{detail}")]
     NoSpace {
         /// What is needed and what is free.
+        detail: String,
+    },
+    /// What is not the working tree cannot be had, or is not fit to be unpacked.
+    #[error("{detail}")]
+    Source {
+        /// Why.
         detail: String,
     },
     /// The caller gave up.

@@ -22,6 +22,8 @@ pub struct Report {
     pub caches: Vec<ClearReport>,
     /// Crons that a deployment did not wait for.
     pub still_running: Vec<String>,
+    /// The commit that was fetched.
+    pub commit: Option<String>,
     /// The first failure that was not overcome.
     pub error: Option<String>,
 }
@@ -70,6 +72,7 @@ impl Report {
             still_running: Vec::new(),
             drain: None,
             caches: Vec::new(),
+            commit: None,
             error: first_error(entries),
         };
         for entry in entries {
@@ -83,6 +86,7 @@ impl Report {
                         *counted = *tally;
                     }
                 }
+                Output::Fetched(fetched) => report.commit.clone_from(&fetched.commit),
                 Output::Ran(ran) => report.hooks.extend(ran.iter().cloned()),
                 Output::Copied(snapshot) => report.snapshot = Some(snapshot.clone()),
                 Output::Drained {
@@ -181,7 +185,15 @@ pub fn describe(plan: &Plan, step: Step) -> String {
             None => "make sure there is no older standby".to_owned(),
         },
         Step::Preflight => format!("check {}, the tree and the disk", environment.php.image),
-        Step::Snapshot => format!("copy {} into a release", environment.code.display()),
+        Step::Fetch => match plan.kind.source() {
+            Some(source) => format!("fetch {source}"),
+            None => "fetch nothing".to_owned(),
+        },
+        Step::Snapshot => match plan.kind.source() {
+            Some(_) => "copy what was fetched into a release".to_owned(),
+            None => format!("copy {} into a release", environment.code.display()),
+        },
+        Step::Tidy => "remove what was fetched".to_owned(),
         Step::Create => format!("create {members} members of generation {target}"),
         Step::Start => format!("start {members} members of generation {target}"),
         Step::AwaitReady => format!(

@@ -111,6 +111,11 @@ laws! {
     deploy_rolling_to_fewer_members: Scenario::of(sample::deploy(Mode::Rolling))
         .after(deployed())
         .after([Members(1), Edit]);
+    deploy_from_elsewhere: Scenario::of(sample::deploy_from(Mode::BlueGreen)).after(deployed()).after([Edit]);
+    deploy_from_elsewhere_for_the_first_time: Scenario::of(sample::deploy_from(Mode::BlueGreen));
+    deploy_from_elsewhere_consistently: Scenario::of(sample::deploy_from(Mode::Consistent))
+        .after(deployed_twice())
+        .after([Edit, init()]);
     switch_before_caches: Scenario::of(Kind::Switch).shaped(with_caches).after(deployed()).after([Edit, init()]);
     deploy_before_caches: Scenario::of(sample::deploy(Mode::BlueGreen)).shaped(with_caches).after(deployed()).after([Edit]);
     deploy_consistently_before_caches: Scenario::of(sample::deploy(Mode::Consistent))

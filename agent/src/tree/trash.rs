@@ -205,6 +205,15 @@ impl Done {
     }
 }
 
+/// Deletes everything in a folder that only root can enter.
+///
+/// # Errors
+/// As [`Trash::empty`].
+pub(crate) fn clear(folder: &Path, cancel: &CancelFlag) -> Result<u64, TreeError> {
+    let anchor = Anchor::open(folder).map_err(|e| TreeError::io("open", folder, e))?;
+    Trash::of(anchor, folder.to_owned()).empty(cancel)
+}
+
 /// Removes the trash of a folder of releases if it is empty.
 pub(crate) fn remove_empty(releases: &Anchor) {
     // Not empty, or gone: both are fine, the next sweep comes by.

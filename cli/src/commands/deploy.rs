@@ -15,11 +15,20 @@ use crate::session::Session;
 /// zerodowntime.switch does, and then looks at the site through nginx. Until that look succeeds everything is undone when
 /// something fails, traffic included.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  stratus deploy\n  stratus deploy --mode consistent")]
+#[command(
+    after_help = "Example:\n  stratus deploy\n  stratus deploy --mode consistent\n  stratus deploy --from https://git.example.test/shop.git#v1.2"
+)]
 pub struct Deploy {
     /// How traffic moves
     #[arg(long, value_enum, default_value_t = Mode::BlueGreen)]
     mode: Mode,
+    /// Make the release from there, not from the working tree, which is left alone
+    ///
+    /// A folder or an archive (tar, plain or packed with gzip or zstd, or zip) on the server's host, the http(s) address of an
+    /// archive, or a git repository with #REFERENCE: a branch, a tag or a commit id. Shared folders stay those of the working
+    /// tree. In an environment's shell a path is inside its tree and relative to it.
+    #[arg(long, value_name = "SOURCE")]
+    from: Option<String>,
     /// Read everything again and compare hashes after the copy
     #[arg(long)]
     verify: bool,
@@ -48,6 +57,7 @@ impl Deploy {
         let action = Action::Deploy(v1::Deploy {
             verify: self.verify,
             mode: mode.into(),
+            from: self.from.unwrap_or_default(),
         });
         operate::begin(session, &self.run, action).await
     }

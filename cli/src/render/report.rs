@@ -63,6 +63,16 @@ fn still_running(operation: &Operation) -> String {
     }
 }
 
+/// What a release was made from, where that was not the working tree. Shape: ` of https://…/shop.git#v1.2 (1b2c3d4e5f60)`.
+fn source(operation: &Operation) -> String {
+    let commit: String = operation.commit.chars().take(12).collect();
+    match (operation.source.as_str(), commit.as_str()) {
+        ("", _) => String::new(),
+        (source, "") => format!(" of {source}"),
+        (source, commit) => format!(" of {source} ({commit})"),
+    }
+}
+
 /// The line of a completed operation, with its figures.
 pub fn success(operation: &Operation) -> String {
     let environment = &operation.environment;
@@ -76,9 +86,10 @@ pub fn success(operation: &Operation) -> String {
             copied(operation)
         ),
         Kind::Deploy | Kind::Reinit => format!(
-            "deployed {environment} generation {}, release {}, in {time}{}; {}{}{}",
+            "deployed {environment} generation {}, release {}{}, in {time}{}; {}{}{}",
             operation.to.unwrap_or(generation),
             short(&operation.release),
+            source(operation),
             copied(operation),
             served(operation),
             caches::clause(operation),

@@ -11,7 +11,7 @@ use crate::fake::world::World;
 use crate::release::{Counts, OnDisk, Snapshot};
 use crate::route::{Closed, Links, RouteTable, Site};
 use crate::router::{Loaded, RouterError, Visit};
-use crate::snapshots::{Difference, Forecast, SnapshotError, Take};
+use crate::snapshots::{CodeTree, Difference, Fetch, Fetched, Forecast, SnapshotError, Take};
 use crate::tenant::{TenantError, TenantRules};
 use crate::{EnvironmentName, Generation, OperationId, PoolId, ReleaseId, Router, Snapshots};
 
@@ -98,9 +98,33 @@ fn release(tree: u64) -> ReleaseId {
 
 #[async_trait]
 impl Snapshots for FakeMachine {
+    async fn fetch(&self, fetch: Fetch<'_>) -> Result<Fetched, SnapshotError> {
+        self.change("fetch", |state| {
+            state.world.fetched.insert(fetch.operation.clone())
+        });
+        Ok(Fetched {
+            tree: format!("/fetched/{}", fetch.operation).into(),
+            files: 1,
+            bytes: 1,
+            commit: None,
+        })
+    }
+
+    async fn forget_fetched(
+        &self,
+        _: &EnvironmentName,
+        operation: &OperationId,
+    ) -> Result<(), SnapshotError> {
+        self.change("forget_fetched", |state| {
+            state.world.fetched.remove(operation)
+        });
+        Ok(())
+    }
+
     async fn preflight(
         &self,
         _: &Environment,
+        _: CodeTree<'_>,
         _: Option<&ReleaseId>,
     ) -> Result<Forecast, SnapshotError> {
         Ok(Forecast {
@@ -111,6 +135,13 @@ impl Snapshots for FakeMachine {
     }
 
     async fn take(&self, request: Take<'_>) -> Result<Snapshot, SnapshotError> {
+        if let CodeTree::Fetched(operation) = request.tree
+            && !self.state().world.fetched.contains(operation)
+        {
+            return Err(SnapshotError::Source {
+                detail: format!("nothing was fetched by {operation}"),
+            });
+        }
         self.change("take", |state| {
             state.world.partials.insert(request.operation.clone())
         });
@@ -180,6 +211,8 @@ impl Snapshots for FakeMachine {
                 .world
                 .partials
                 .retain(|partial| running.contains(partial));
+            let is_running = |of: &OperationId| running.contains(of);
+            state.world.fetched.retain(is_running);
         });
         Ok(())
     }

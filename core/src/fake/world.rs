@@ -21,6 +21,8 @@ pub struct World {
     pub releases: BTreeMap<(EnvironmentName, ReleaseId), OperationId>,
     /// Copies that are not complete.
     pub partials: BTreeSet<OperationId>,
+    /// Operations whose fetched code lies about.
+    pub fetched: BTreeSet<OperationId>,
     /// Pools whose processes stand still.
     pub frozen: BTreeSet<PoolId>,
     /// Sites that visitors do not reach.
@@ -39,6 +41,7 @@ impl Default for World {
             table: RouteTable::default(),
             releases: BTreeMap::new(),
             partials: BTreeSet::new(),
+            fetched: BTreeSet::new(),
             frozen: BTreeSet::new(),
             closed: BTreeSet::new(),
             status: 200,

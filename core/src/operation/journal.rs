@@ -7,7 +7,7 @@ use crate::environment::Argv;
 use crate::fault::Fault;
 use crate::operation::decide::Outcome;
 use crate::release::Snapshot;
-use crate::snapshots::Forecast;
+use crate::snapshots::{Fetched, Forecast};
 use crate::traffic::Tally;
 
 /// An event with its place in the journal.
@@ -95,6 +95,8 @@ pub enum Output {
     },
     /// Of `StopCrons`: the crons that still run, on the release that they began on.
     StillRunning(Vec<String>),
+    /// Of Fetch.
+    Fetched(Fetched),
     /// Of the hooks.
     Ran(Vec<Ran>),
     /// Of Snapshot.
@@ -146,6 +148,14 @@ pub fn output<'a, T>(entries: &'a [Entry], pick: impl Fn(&'a Output) -> Option<T
 pub fn image(entries: &[Entry]) -> Option<&str> {
     output(entries, |o| match o {
         Output::Checked { image, .. } => Some(image.as_str()),
+        _ => None,
+    })
+}
+
+/// What Fetch brought.
+pub fn fetched(entries: &[Entry]) -> Option<&Fetched> {
+    output(entries, |o| match o {
+        Output::Fetched(fetched) => Some(fetched),
         _ => None,
     })
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::environment::PhpOptions;
 use crate::snapshots::Verify;
+use crate::source::Source;
 use crate::{Generation, ReleaseId};
 
 /// What is asked of an environment.
@@ -35,6 +36,9 @@ pub enum Kind {
         verify: Verify,
         /// How traffic moves.
         mode: Mode,
+        /// What the release is made from; none: the working tree.
+        #[serde(default)]
+        from: Option<Box<Source>>,
     },
     /// Drop the standby.
     Abort,
@@ -95,6 +99,14 @@ impl Kind {
             Self::Init { verify } | Self::Reinit { verify, .. } | Self::Deploy { verify, .. } => {
                 Some(*verify)
             }
+            _ => None,
+        }
+    }
+
+    /// What the release is made from, where that is not the working tree.
+    pub fn source(&self) -> Option<&Source> {
+        match self {
+            Self::Deploy { from, .. } => from.as_deref(),
             _ => None,
         }
     }

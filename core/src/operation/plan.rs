@@ -121,7 +121,13 @@ impl Plan {
                 Some(fresh(&context)),
                 [prepare(environment), switch(environment)].concat(),
             ),
-            Kind::Deploy { mode, .. } => (Some(fresh(&context)), deploy(environment, *mode)),
+            Kind::Deploy { mode, from, .. } => {
+                let mut steps = deploy(environment, *mode);
+                if from.is_some() {
+                    from_elsewhere(&mut steps);
+                }
+                (Some(fresh(&context)), steps)
+            }
             Kind::Switch => {
                 let standby = state.standby.as_ref().ok_or(PlanError::NoStandby)?;
                 let steps = [vec![Step::AwaitReady], switch(environment)].concat();
@@ -262,6 +268,14 @@ fn deploy(environment: &Environment, mode: Mode) -> Vec<Step> {
     steps.extend(has_crons.then_some(Step::StartCrons));
     steps.push(Step::Park);
     steps
+}
+
+/// What is not the working tree is brought here before all else, and removed as soon as there is a release of it.
+fn from_elsewhere(steps: &mut Vec<Step>) {
+    steps.insert(0, Step::Fetch);
+    let copied = steps.iter().position(|step| *step == Step::Snapshot);
+    let copied = copied.expect("a deployment makes a release");
+    steps.insert(copied + 1, Step::Tidy);
 }
 
 /// The steps that move traffic to a pool that is ready.

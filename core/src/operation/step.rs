@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
+    /// Bring what the release is made from, where that is not the working tree, into a folder of the operation.
+    Fetch,
     /// Hold crons back, and wait until none runs.
     StopCrons,
     /// Let crons run again.
@@ -24,6 +26,8 @@ pub enum Step {
     Preflight,
     /// Copy the code into a release.
     Snapshot,
+    /// Remove that folder again.
+    Tidy,
     /// Create the members.
     Create,
     /// Start the members.
@@ -86,10 +90,12 @@ impl Step {
         match self {
             Self::StopCrons
             | Self::HaltWorkers
+            | Self::Fetch
             | Self::BeforeInit
             | Self::Reserve
             | Self::Preflight
             | Self::Snapshot
+            | Self::Tidy
             | Self::Create
             | Self::Start
             | Self::AwaitReady
@@ -118,6 +124,7 @@ impl Step {
     /// Its name for people and scripts.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Fetch => "fetch",
             Self::StopCrons => "stop_crons",
             Self::StartCrons => "start_crons",
             Self::HaltWorkers => "halt_workers",
@@ -126,6 +133,7 @@ impl Step {
             Self::Reserve => "reserve",
             Self::Preflight => "preflight",
             Self::Snapshot => "snapshot",
+            Self::Tidy => "tidy",
             Self::Create => "create",
             Self::Start => "start",
             Self::AwaitReady => "await_ready",

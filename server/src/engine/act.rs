@@ -2,9 +2,11 @@
 //!
 //! | step | apply | undo |
 //! | --- | --- | --- |
+//! | fetch | bring code that is not the working tree's into a folder of the operation | remove it |
 //! | reserve | forget and remove a stale standby | the same: it stays stale |
 //! | preflight | image, tree, disk | – |
 //! | snapshot | copy the code | remove what was copied |
+//! | tidy | remove what was fetched | – |
 //! | create | folder and containers | remove them |
 //! | start | start the members | stop them |
 //! | `await_ready`, warm | ask the members | – |
@@ -28,6 +30,7 @@
 mod caches;
 mod crons;
 mod deploy;
+mod fetch;
 mod hold;
 mod hooks;
 mod init;
@@ -184,6 +187,8 @@ impl Act for Machine {
             Step::StartCrons => self.start_crons(plan).await?,
             Step::HaltWorkers => self.halt_workers(plan).await?,
             Step::Workers => self.move_workers(plan).await?,
+            Step::Fetch => return self.fetch(situation).await,
+            Step::Tidy => self.forget_fetched(plan).await?,
             Step::Reserve => self.reserve(plan).await?,
             Step::Preflight => return self.preflight(plan).await,
             Step::Snapshot => return self.snapshot(situation).await,
@@ -220,6 +225,7 @@ impl Act for Machine {
         match step {
             // A failed init leaves no standby that a script could switch to, even where Reserve itself is what failed.
             Step::Reserve => self.reserve(plan).await?,
+            Step::Fetch => self.forget_fetched(plan).await?,
             Step::Snapshot => {
                 self.snapshots
                     .discard(&plan.environment.name, &plan.operation)
@@ -238,6 +244,7 @@ impl Act for Machine {
             Step::Promote => self.demote(plan).await?,
             // They have no effect of their own, or are not undone: see the table above.
             Step::Preflight
+            | Step::Tidy
             | Step::AwaitReady
             | Step::Warm
             | Step::Thaw

@@ -58,6 +58,12 @@ pub fn to_operation(operation: &Operation, entries: &[Entry]) -> proto::Operatio
         rewritten: report.snapshot.map(|s| s.rewritten).unwrap_or_default(),
         caches: report.caches.iter().map(to_cache).collect(),
         still_running: report.still_running.clone(),
+        source: plan
+            .kind
+            .source()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        commit: report.commit.unwrap_or_default(),
     }
 }
 

@@ -6,7 +6,7 @@ use stratus_core::route::Closed;
 use stratus_core::runtime::Observed;
 use stratus_core::snapshots::Difference;
 use stratus_core::state::PoolRecord;
-use stratus_core::{Environment, PoolId};
+use stratus_core::{Environment, PoolId, ReleaseId};
 use stratus_proto::v1 as proto;
 use stratus_proto::v1::environments_server::Environments;
 use tonic::{Request, Response, Status};
@@ -94,6 +94,7 @@ impl Environments for Api {
             release: live.release.to_string(),
             files: found.iter().take(DIFFERENCES_MAX).map(file).collect(),
             total: found.len() as u64,
+            source: self.made_from(&environment, &live.release).await?,
         }))
     }
 
@@ -248,6 +249,24 @@ impl Api {
             pending: waiting.iter().map(to_pending).collect(),
             crons_stopped: lease.as_ref().map(to_lease),
         })
+    }
+
+    /// What a release was made from, as far as the journal of its operation is kept; empty for the working tree.
+    async fn made_from(
+        &self,
+        environment: &Environment,
+        release: &ReleaseId,
+    ) -> Result<String, Status> {
+        let on_disk = self.control.machine.snapshots.list(&environment.name).await;
+        let mut on_disk = on_disk.map_err(|e| status::faulty(&e))?.into_iter();
+        let Some(found) = on_disk.find(|r| &r.release == release) else {
+            return Ok(String::new());
+        };
+        let store = self.control.engine.store();
+        let by = store.operation(&found.operation).await;
+        let by = by.map_err(|e| status::store(&e))?;
+        let source = by.as_ref().and_then(|by| by.plan.kind.source());
+        Ok(source.map(ToString::to_string).unwrap_or_default())
     }
 
     /// What runs differs from what should.

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use stratus_core::environment::PhpOptions;
 use stratus_core::operation::{Kind, Mode};
 use stratus_core::snapshots::Verify;
+use stratus_core::source::{AskedBy, Source};
 use stratus_core::store::{Operation, StoreError};
 use stratus_core::{Environment, OperationId};
 use stratus_proto::v1 as proto;
@@ -211,6 +212,7 @@ impl Api {
                     proto::Mode::Consistent => Mode::Consistent,
                     proto::Mode::Rolling => Mode::Rolling,
                 },
+                from: self.source(&deploy.from)?,
             },
             Some(Action::Switch(_)) => Kind::Switch,
             Some(Action::Rollback(_)) => Kind::Rollback,
@@ -220,6 +222,20 @@ impl Api {
             }
             None => return Err(Status::invalid_argument("no action was asked for")),
         })
+    }
+
+    /// What a release shall be made from; none: the working tree. On the socket of an environment less may be named.
+    fn source(&self, text: &str) -> Result<Option<Box<Source>>, Status> {
+        let asked_by = match self.scope {
+            Scope::Host => AskedBy::Operator,
+            Scope::Environment(_) => AskedBy::Environment,
+        };
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let source = Source::parse(text, asked_by);
+        let source = source.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        Ok(Some(Box::new(source)))
     }
 
     /// The options of `php.ini` that `change` leads to.

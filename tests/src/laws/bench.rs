@@ -111,6 +111,9 @@ impl Photo {
         if !self.world.partials.is_empty() {
             wrong.push("a copy is incomplete".to_owned());
         }
+        if !self.world.fetched.is_empty() {
+            wrong.push("what was fetched lies about".to_owned());
+        }
         let links = self.world.links.values().next();
         if links.and_then(|links| links.live) != live {
             wrong.push(format!("{live:?} is live, traffic goes to {links:?}"));

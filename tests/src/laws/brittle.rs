@@ -12,7 +12,9 @@ use stratus_core::release::{OnDisk, Snapshot};
 use stratus_core::route::{Closed, Links, RouteTable, Site};
 use stratus_core::router::{Loaded, RouterError, Visit};
 use stratus_core::runtime::{Drained, Observed, Restart, RuntimeError};
-use stratus_core::snapshots::{Difference, Forecast, SnapshotError, Take};
+use stratus_core::snapshots::{
+    CodeTree, Difference, Fetch, Fetched, Forecast, SnapshotError, Take,
+};
 use stratus_core::tasks::{Begun, ObservedTask, Task, TaskError, TaskId, TaskOutput, TaskState};
 use stratus_core::tenant::{TenantError, TenantRules};
 use stratus_core::{
@@ -226,12 +228,26 @@ impl Router for Brittle {
 
 #[async_trait]
 impl Snapshots for Brittle {
+    async fn fetch(&self, fetch: Fetch<'_>) -> Result<Fetched, SnapshotError> {
+        self.tap.effect(self.machine.fetch(fetch)).await
+    }
+
+    async fn forget_fetched(
+        &self,
+        environment: &EnvironmentName,
+        operation: &OperationId,
+    ) -> Result<(), SnapshotError> {
+        let forgotten = self.machine.forget_fetched(environment, operation);
+        self.tap.effect(forgotten).await
+    }
+
     async fn preflight(
         &self,
         environment: &Environment,
+        tree: CodeTree<'_>,
         base: Option<&ReleaseId>,
     ) -> Result<Forecast, SnapshotError> {
-        self.machine.preflight(environment, base).await
+        self.machine.preflight(environment, tree, base).await
     }
 
     async fn take(&self, request: Take<'_>) -> Result<Snapshot, SnapshotError> {

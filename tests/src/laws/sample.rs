@@ -10,6 +10,7 @@ use stratus_core::environment::{
 };
 use stratus_core::operation::{Kind, Mode};
 use stratus_core::snapshots::Verify;
+use stratus_core::source::{AskedBy, Source};
 use stratus_core::{Environment, Generation, ReleaseId};
 
 /// An environment of two members that keeps its previous pool warm for ten minutes.
@@ -145,6 +146,20 @@ pub fn deploy(mode: Mode) -> Kind {
     Kind::Deploy {
         verify: Verify::Metadata,
         mode,
+        from: None,
+    }
+}
+
+/// A whole deployment of what is not the working tree.
+///
+/// # Panics
+/// Never.
+pub fn deploy_from(mode: Mode) -> Kind {
+    let from = Source::parse("/srv/build.tar.gz", AskedBy::Operator);
+    Kind::Deploy {
+        verify: Verify::Metadata,
+        mode,
+        from: Some(Box::new(from.expect("a path is a source"))),
     }
 }
 

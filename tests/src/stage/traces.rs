@@ -19,6 +19,8 @@ pub struct Traces {
     pub generations: Vec<String>,
     /// What lies in the folder of its releases, finished or not.
     pub releases: Vec<String>,
+    /// Operations whose fetched code lies about.
+    pub fetched: Vec<String>,
 }
 
 impl Running {
@@ -32,6 +34,7 @@ impl Running {
             containers: self.containers().await?,
             generations: names(&folder.join("generations"))?,
             releases: names(&folder.join("releases"))?,
+            fetched: names(&folder.join("fetched"))?,
         })
     }
 

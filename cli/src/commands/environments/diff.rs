@@ -38,6 +38,13 @@ impl Diff {
                 .out
                 .line(&format!("{:<8} {}", file.change, file.path));
         }
+        if !reply.source.is_empty() {
+            session.out.line(&format!(
+                "release {} was made from {}, not from the working tree: what differs need not be an edit",
+                short(&reply.release),
+                reply.source
+            ));
+        }
         let named = reply.files.len() as u64;
         let line = match reply.total {
             0 => format!(

@@ -4,6 +4,7 @@ use super::*;
 use crate::environment::caches::RedisCache;
 use crate::operation::sample::environment;
 use crate::snapshots::Verify;
+use crate::source::{AskedBy, Source};
 
 fn release(digit: u32) -> ReleaseId {
     format!("{digit:064x}").parse().unwrap()
@@ -63,7 +64,40 @@ fn deploy_in(mode: Mode) -> Kind {
     Kind::Deploy {
         verify: Verify::Metadata,
         mode,
+        from: None,
     }
+}
+
+#[test]
+fn what_is_not_the_working_tree_is_there_before_all_else_and_gone_after_the_copy() {
+    let mut environment = environment();
+    environment.hooks.before_init = vec![vec!["composer".to_owned()]];
+    let source = Source::parse("/srv/build.zip", AskedBy::Operator).unwrap();
+    let kind = Kind::Deploy {
+        verify: Verify::Metadata,
+        mode: Mode::BlueGreen,
+        from: Some(Box::new(source)),
+    };
+    let steps = deploy(&environment, Mode::BlueGreen);
+    let context = Context {
+        environment: &environment,
+        state: &EnvironmentState::default(),
+        generation: Generation(1),
+        warmth: Warmth::Warm,
+    };
+    let with = Plan::new("op".parse().unwrap(), kind, context)
+        .unwrap()
+        .steps;
+    let added = [Step::Fetch, Step::Tidy];
+    let rest: Vec<_> = with
+        .iter()
+        .copied()
+        .filter(|s| !added.contains(s))
+        .collect();
+    assert_eq!(rest, steps);
+    assert_eq!(with[..2], [Step::Fetch, Step::BeforeInit]);
+    let copied = with.iter().position(|s| *s == Step::Snapshot).unwrap();
+    assert_eq!(with[copied + 1], Step::Tidy);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use stratus_core::environment::Argv;
 use stratus_core::fault::chain;
-use stratus_core::operation::{Direction, Entry, Event, Output, Plan, Ran, Step};
+use stratus_core::operation::{Direction, Entry, Event, Output, Plan, Ran, Step, journal};
 use stratus_core::tasks::{Task, TaskCode, TaskId, TaskName, TaskRestart, TaskState};
 use stratus_core::{Pool, ReleaseId};
 
@@ -34,7 +34,7 @@ impl Machine {
             )));
         }
         let pool = match step {
-            Step::BeforeInit => self.working_tree(plan).await?,
+            Step::BeforeInit => self.working_tree(situation).await?,
             _ => self.target_pool(plan).await?,
         };
         let mut ran = Vec::new();
@@ -107,13 +107,21 @@ impl Machine {
         ))
     }
 
-    /// The pool that is to be, before there is a release for it: its settings are a member's.
-    async fn working_tree(&self, plan: &Plan) -> Result<Pool, ActError> {
+    /// The pool that is to be, before there is a release for it: its settings are a member's. Where the release is not made
+    /// from the working tree, what was fetched stands in its place.
+    async fn working_tree(&self, situation: &Situation<'_>) -> Result<Pool, ActError> {
+        let plan = situation.plan;
         let php = &plan.environment.php;
         let image = self.runtime.image(&php.image, &php.fpm).await?;
         let none = "0".repeat(64);
         let none: ReleaseId = none.parse().expect("64 digits are a release id");
-        Ok(init::pool(plan, target(plan)?, &image, &none))
+        let mut pool = init::pool(plan, target(plan)?, &image, &none);
+        if plan.kind.source().is_some() {
+            let fetched = journal::fetched(situation.entries);
+            let missing = || ActError::Inconsistent("the journal has no fetched tree".to_owned());
+            pool.code.clone_from(&fetched.ok_or_else(missing)?.tree);
+        }
+        Ok(pool)
     }
 
     /// Stops and removes whatever the operation's hooks left.

@@ -8,6 +8,7 @@ use stratus_core::operation::{Output, Plan, journal};
 use stratus_core::snapshots::{Take, Verify};
 use stratus_core::{Pool, PoolId, ReleaseId};
 
+use crate::engine::act::fetch::code_tree;
 use crate::engine::act::{ActError, Machine, Situation, host, target};
 use crate::engine::feed::Notice;
 
@@ -33,7 +34,7 @@ impl Machine {
         let image = self.runtime.image(&php.image, &php.fpm).await?;
         let forecast = self
             .snapshots
-            .preflight(&plan.environment, plan.base.as_ref())
+            .preflight(&plan.environment, code_tree(plan), plan.base.as_ref())
             .await?;
         Ok(Output::Checked { image, forecast })
     }
@@ -45,6 +46,7 @@ impl Machine {
         let operation = plan.operation.clone();
         let take = Take {
             environment: &plan.environment,
+            tree: code_tree(plan),
             operation: &plan.operation,
             base: plan.base.as_ref(),
             verify: plan.kind.verify().unwrap_or(Verify::Metadata),

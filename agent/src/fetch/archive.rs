@@ -1,0 +1,196 @@
+//! Unpacks an archive, told by its first bytes: tar, plain or packed with gzip or zstd, and zip.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek};
+
+use flate2::read::MultiGzDecoder;
+use ruzstd::decoding::StreamingDecoder;
+use tar::EntryType;
+use zip::ZipArchive;
+
+use super::error::FetchError;
+use super::target::{Looks, Target};
+use crate::tree::name::Shown;
+
+/// Where a tar says that it is one.
+const TAR_MAGIC_AT: usize = 257;
+/// The longest text of a link in a zip, in bytes.
+const LINK_MAX: u64 = 4096;
+/// Mode bits that say what an entry of a zip is.
+const TYPE: u32 = 0o170_000;
+const REGULAR: u32 = 0o100_000;
+const FOLDER: u32 = 0o040_000;
+const LINK: u32 = 0o120_000;
+
+/// Unpacks `file` into `target`.
+///
+/// # Errors
+/// `Refused` when it is no archive that is known, is damaged, or holds what no release may.
+pub(super) fn unpack(mut file: File, target: &mut Target<'_>) -> Result<(), FetchError> {
+    let damaged = |e: io::Error| FetchError::Refused(format!("the archive cannot be read: {e}"));
+    let packed = file.metadata().map_err(damaged)?;
+    if !packed.is_file() {
+        return Err(FetchError::Refused(
+            "it is neither a folder nor a file".into(),
+        ));
+    }
+    target.unpacks(packed.len());
+    let mut head = Vec::new();
+    let mut first = (&mut file).take(512);
+    first.read_to_end(&mut head).map_err(damaged)?;
+    file.rewind().map_err(damaged)?;
+    match head.as_slice() {
+        [0x1f, 0x8b, ..] => untar(MultiGzDecoder::new(BufReader::new(file)), target),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            let decoder = StreamingDecoder::new(BufReader::new(file));
+            let decoder = decoder.map_err(|e| damaged(io::Error::other(e)))?;
+            untar(decoder, target)
+        }
+        [b'P', b'K', 3 | 5, 4 | 6, ..] => unzip(BufReader::new(file), target),
+        head if head.get(TAR_MAGIC_AT..TAR_MAGIC_AT + 5) == Some(b"ustar") => {
+            untar(BufReader::new(file), target)
+        }
+        _ => Err(FetchError::Refused(
+            "it is no archive that is known: a tar, plain or packed with gzip or zstd, or a zip"
+                .into(),
+        )),
+    }
+}
+
+/// Knows whether what it reads has come to its end.
+struct Watched<R> {
+    inner: R,
+    ended: bool,
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.inner.read(buffer)?;
+        self.ended |= got == 0 && !buffer.is_empty();
+        Ok(got)
+    }
+}
+
+fn untar(reader: impl Read, target: &mut Target<'_>) -> Result<(), FetchError> {
+    let damaged = |e: io::Error| FetchError::Refused(format!("the archive is damaged: {e}"));
+    let mut watched = Watched {
+        inner: reader,
+        ended: false,
+    };
+    let mut archive = tar::Archive::new(&mut watched);
+    for entry in archive.entries().map_err(damaged)? {
+        untar_entry(entry.map_err(damaged)?, target)?;
+    }
+    if watched.ended {
+        return Err(FetchError::Refused("the archive is cut short".into()));
+    }
+    // What is behind the end says whether all of it came: the checksum of what packed it.
+    let mut rest = vec![0; 64 * 1024];
+    let mut behind: u64 = 0;
+    loop {
+        match watched.read(&mut rest).map_err(damaged)? {
+            0 => return Ok(()),
+            got => behind += got as u64,
+        }
+        if target.cancel.is_cancelled() {
+            return Err(FetchError::Cancelled);
+        }
+        if behind > 16 << 20 {
+            return Err(FetchError::Refused(
+                "there is more behind the end of the archive".into(),
+            ));
+        }
+    }
+}
+
+fn untar_entry<R: Read>(
+    mut entry: tar::Entry<'_, R>,
+    target: &mut Target<'_>,
+) -> Result<(), FetchError> {
+    let kind = entry.header().entry_type();
+    let name = entry.path_bytes().into_owned();
+    let bad = |e: io::Error| FetchError::Refused(format!("{}: {e}", Shown(&name)));
+    let mtime = entry.header().mtime().map_err(bad)?;
+    let looks = Looks {
+        mode: entry.header().mode().map_err(bad)?,
+        mtime: i64::try_from(mtime).unwrap_or(0),
+    };
+    match kind {
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+            let size = entry.size();
+            target.file(&name, looks, Some(size), &mut entry)
+        }
+        EntryType::Directory => target.folder(&name, looks),
+        EntryType::Symlink | EntryType::Link => {
+            let to = entry.link_name_bytes().unwrap_or_default().into_owned();
+            match kind {
+                EntryType::Symlink => target.link(&name, &to, looks),
+                _ => target.hard_link(&name, &to),
+            }
+        }
+        // What a pax header says of all that follows, such as git's commit.
+        EntryType::XGlobalHeader => Ok(()),
+        _ => Err(FetchError::Refused(format!(
+            "{} is neither a file, a folder nor a link",
+            Shown(&name)
+        ))),
+    }
+}
+
+fn unzip(reader: impl Read + Seek, target: &mut Target<'_>) -> Result<(), FetchError> {
+    let damaged = |e| FetchError::Refused(format!("the archive is damaged: {e}"));
+    let mut archive = ZipArchive::new(reader).map_err(damaged)?;
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).map_err(damaged)?;
+        let name = entry.name_raw().to_vec();
+        let mode = entry.unix_mode();
+        let looks = |default| Looks {
+            // Where it was packed on a system without modes, it says nothing or 0.
+            mode: mode
+                .map(|m| m & 0o777)
+                .filter(|m| *m != 0)
+                .unwrap_or(default),
+            mtime: entry.last_modified().and_then(seconds).unwrap_or(0),
+        };
+        let kind = mode.map_or(0, |mode| mode & TYPE);
+        match kind {
+            _ if name.ends_with(b"/") => target.folder(&name, looks(0o755))?,
+            FOLDER => target.folder(&name, looks(0o755))?,
+            LINK => {
+                let looks = looks(0o777);
+                let mut to = Vec::new();
+                let read = (&mut entry).take(LINK_MAX + 1).read_to_end(&mut to);
+                read.map_err(|e| FetchError::Refused(format!("{}: {e}", Shown(&name))))?;
+                target.link(&name, &to, looks)?;
+            }
+            0 | REGULAR => {
+                let (looks, size) = (looks(0o644), entry.size());
+                target.file(&name, looks, Some(size), &mut entry)?;
+            }
+            _ => {
+                return Err(FetchError::Refused(format!(
+                    "{} is neither a file, a folder nor a link",
+                    Shown(&name)
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A time without a zone, taken as UTC: the same archive gives the same times everywhere.
+fn seconds(time: zip::DateTime) -> Option<i64> {
+    let part = |n: u8| i8::try_from(n).ok();
+    let year = i16::try_from(time.year()).ok()?;
+    let date = jiff::civil::Date::new(year, part(time.month())?, part(time.day())?).ok()?;
+    let clock = jiff::civil::Time::new(
+        part(time.hour())?,
+        part(time.minute())?,
+        part(time.second())?.min(59),
+        0,
+    );
+    let zoned = date
+        .to_datetime(clock.ok()?)
+        .to_zoned(jiff::tz::TimeZone::UTC);
+    Some(zoned.ok()?.timestamp().as_second())
+}
