@@ -83,7 +83,7 @@ fn next_commands(place: &Place, page: &str, tree: &str) {
     println!(
         "  compose/demo/release {}/{tree} {}",
         place.code().display(),
-        DEPLOYMENTS + 1
+        DEPLOYMENTS + 2
     );
     println!("  stratus --server {server} deploy");
     println!("  make demo-down");

@@ -80,17 +80,17 @@ impl Row {
         let init = place.done(&["zerodowntime.init"]).await?;
         let init_ms = began.elapsed().as_millis();
         let target = number(&init, "generation")?;
-        let mut row = Self::route(place, watch, "zerodowntime.switch", target).await?;
+        let mut row = Self::route(place, watch, &["zerodowntime.switch"], target).await?;
         row.init = Some(init);
         row.init_ms = init_ms;
         Ok(row)
     }
 
-    /// All of it in one command. What comes before the route is its init.
-    pub async fn deploy(place: &Place, watch: &Watch<'_>) -> anyhow::Result<Self> {
+    /// All of it in one command, in `mode`. What comes before the route is its init.
+    pub async fn deploy(place: &Place, watch: &Watch<'_>, mode: &str) -> anyhow::Result<Self> {
         let status = place.done(&["status"]).await?;
         let next = number(&status["environments"][0]["live"], "generation")? + 1;
-        let mut row = Self::route(place, watch, "deploy", next).await?;
+        let mut row = Self::route(place, watch, &["deploy", "--mode", mode], next).await?;
         let steps = row.switch["steps"].as_array().into_iter().flatten();
         let before = steps.take_while(|step| step["name"] != "route");
         let init_ms = before.filter_map(|step| step["ms"].as_u64()).sum::<u64>();
@@ -105,7 +105,7 @@ impl Row {
     pub async fn rollback(place: &Place, watch: &Watch<'_>) -> anyhow::Result<Self> {
         let status = place.done(&["status"]).await?;
         let target = number(&status["environments"][0]["previous"], "generation")?;
-        let mut row = Self::route(place, watch, "zerodowntime.rollback", target).await?;
+        let mut row = Self::route(place, watch, &["zerodowntime.rollback"], target).await?;
         row.name = format!("rollback {target}");
         Ok(row)
     }
@@ -113,7 +113,7 @@ impl Row {
     async fn route(
         place: &Place,
         watch: &Watch<'_>,
-        verb: &str,
+        words: &[&str],
         target: u64,
     ) -> anyhow::Result<Self> {
         let target = u32::try_from(target)?;
@@ -123,7 +123,7 @@ impl Row {
         let old_before = watch.seen(u32::try_from(old)?);
         watch.handle.allow(target);
         let began = Instant::now();
-        let switch = place.done(&[verb]).await?;
+        let switch = place.done(words).await?;
         watch.handle.mark(target);
         let row = Self {
             name: format!("switch {target}"),
@@ -135,11 +135,20 @@ impl Row {
         };
         let (from, to) = (number(&row.switch, "from")?, number(&row.switch, "to")?);
         if (from, to) != (old, u64::from(target)) {
-            bail!("{verb} went from {from} to {to}, and {old} to {target} was expected");
+            bail!("{words:?} went from {from} to {to}, and {old} to {target} was expected");
         }
         row.agrees("served_old", watch.seen(u32::try_from(old)?) - old_before)?;
         row.agrees("served_new", watch.seen(target) - new_before)?;
         Ok(row)
+    }
+
+    /// How long requests waited for the new pool, how many did, and the longest wait of one: milliseconds.
+    pub fn held(&self) -> anyhow::Result<(u64, u64, u64)> {
+        Ok((
+            number(&self.switch, "hold_ms")?,
+            number(&self.switch, "held")?,
+            number(&self.switch, "longest_hold_ms")?,
+        ))
     }
 
     /// The generation that is live afterwards.

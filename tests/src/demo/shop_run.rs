@@ -50,7 +50,7 @@ pub(super) async fn run(place: &Place) -> anyhow::Result<()> {
     );
     next_commands(place, &page, "shop");
     println!(
-        "demo: {DEPLOYMENTS} deployments, {} requests of which {} logged in, {} lost, {} wrong",
+        "demo: {DEPLOYMENTS} deployments and one consistent, {} requests of which {} logged in, {} lost, {} wrong",
         counted.requests,
         counted.logged_in,
         counted.lost,
@@ -73,12 +73,13 @@ async fn deploy_under_load(place: &Place) -> anyhow::Result<Counted> {
     for number in 1..=DEPLOYMENTS {
         wait_for_traffic(&logins).await?;
         shop::release(place, number).await?;
-        let row = Row::deploy(place, &watch).await?;
+        let row = Row::deploy(place, &watch, "blue-green").await?;
         logins.expect_from(number, row.target());
         new_pages_only(door, number, row.target()).await?;
         counted_lost += row.lost()?;
         println!("{row}");
     }
+    counted_lost += deploy_consistently(place, &logins, &watch).await?;
     wait_for_traffic(&logins).await?;
     let report = load.stop().await;
     let (logged_in, wrong) = logins.leave().await;
@@ -89,6 +90,32 @@ async fn deploy_under_load(place: &Place) -> anyhow::Result<Counted> {
         lost: report.counts.failed.max(counted_lost),
         wrong,
     })
+}
+
+/// One more, with a hook of five seconds beside which no old code runs: visitors wait for it, and nobody is turned away.
+/// Answers what was lost.
+async fn deploy_consistently(
+    place: &Place,
+    logins: &Logins,
+    watch: &Watch<'_>,
+) -> anyhow::Result<u64> {
+    wait_for_traffic(logins).await?;
+    let number = DEPLOYMENTS + 1;
+    place.reconfigure(
+        "    keep: {",
+        "    hooks: {before_switch: [[php, -r, 'sleep(5);']]}\n    keep: {",
+    )?;
+    place.done(&["environments.apply"]).await?;
+    shop::release(place, number).await?;
+    let row = Row::deploy(place, watch, "consistent").await?;
+    logins.expect_from(number, row.target());
+    let (hold_ms, held, longest_ms) = row.held()?;
+    println!("{row}");
+    println!("consistently: held {held} requests for {hold_ms} ms, the longest for {longest_ms} ms");
+    ensure!(held > 0 && longest_ms > 1000, "nobody waited for the hook");
+    place.reconfigure("    hooks: {before_switch: [[php, -r, 'sleep(5);']]}\n", "")?;
+    place.done(&["environments.apply"]).await?;
+    row.lost()
 }
 
 /// Lets requests pass between two deployments, so that each happens under full load.
