@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use hyper::Request;
-use stratus_agent::nginx::{AccessRecords, DebugHeader};
+use stratus_agent::nginx::{AccessRecords, DebugHeader, Varnish};
 use stratus_core::environment::Maintenance;
-use stratus_core::route::{Closed, RouteTable, Site};
+use stratus_core::route::{Closed, PageCache, RouteTable, Site};
 use stratus_core::traffic::{Tally, Traffic as _};
 use stratus_core::{Generation, OperationId, Router as _};
 use stratus_tests::crowd::Crowd;
@@ -391,6 +391,22 @@ async fn varnish_may_die_under_load_and_costs_no_request() -> Result<()> {
 }
 
 #[tokio::test]
+async fn varnish_is_asked_again_as_soon_as_it_is_back() -> Result<()> {
+    let (bench, cache_, _members) = Bench::behind_varnish(1).await?;
+    cache_.kill()?;
+    // Both workers meet a Varnish that is gone.
+    for _ in 0..20 {
+        let reply = bench.get(KEPT).await?;
+        assert_eq!((reply.status, cache(&reply)), (200, ""));
+    }
+    cache_.revive(&bench).await?;
+    for _ in 0..20 {
+        assert_ne!(cache(&bench.get(KEPT).await?), "");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_switch_under_load_is_counted_by_what_reached_php() -> Result<()> {
     let (bench, cache_, old) = Bench::behind_varnish(2).await?;
     let records = AccessRecords::listen(&bench.layout, bench.settings.user)?;
@@ -495,6 +511,22 @@ async fn a_text_is_tried_beside_a_running_nginx_and_a_killed_one_comes_back() ->
     assert!(!socket.exists() && !bench.layout.control_socket().exists());
     docker(&["start", &bench.settings.container])?;
     bench.find_port().await?;
+    assert_eq!(bench.get("/index.php").await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_host_that_says_varnish_and_gives_nginx_no_folder_for_it_is_left_as_it_was() -> Result<()>
+{
+    let (bench, _members) = Bench::with_shop(1).await?;
+    let mut settings = bench.settings.clone();
+    settings.varnish = Varnish::Beside;
+    let mut table = bench.table(1);
+    table.sites[0].page_cache = PageCache::Varnish;
+    let refused = bench.another_router(&settings).await?.load(&table).await;
+    let said = refused.unwrap_err().to_string();
+    assert!(said.contains("Read-only file system"), "{said}");
+    assert!(said.contains("the old configuration is back"), "{said}");
     assert_eq!(bench.get("/index.php").await?.status, 200);
     Ok(())
 }

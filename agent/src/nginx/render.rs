@@ -35,7 +35,7 @@ const BANNER: &str =
 const REVISION: &str = "# revision ";
 /// Begins the line that carries the digest of what follows.
 const DIGEST: &str = "# digest ";
-/// Connections of one worker; a request for PHP takes two.
+/// Connections of one worker; a request for PHP takes two, by way of Varnish four.
 const CONNECTIONS: u32 = 8192;
 /// Where Varnish asks; visitors do not reach it.
 const VARNISH_PORT: u16 = 8080;
