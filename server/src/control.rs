@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 
 use crate::config::{self, Config, ConfigError};
 use crate::doctor::Machine as Examined;
+use crate::edits::Looks;
 use crate::engine::Engine;
 use crate::engine::act::{ActError, Machine};
 
@@ -44,6 +45,8 @@ pub struct Control {
     pub engine: Engine,
     /// Acts on this host.
     pub machine: Machine,
+    /// How working trees differ from what is live.
+    pub edits: Looks,
     /// Looked at by the doctor.
     pub examined: Arc<dyn Examined>,
     /// Where the configuration is read again from; none for a demonstration.

@@ -7,6 +7,7 @@ pub mod control;
 pub mod crons;
 pub mod data_dir;
 pub mod doctor;
+pub mod edits;
 pub mod engine;
 pub mod grpc;
 pub mod report;

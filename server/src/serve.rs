@@ -17,6 +17,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::control::{Control, refuse_removal_of_live};
 use crate::data_dir::DataDir;
+use crate::edits::Looks;
 use crate::engine::Engine;
 use crate::grpc;
 use crate::store::SqliteStore;
@@ -68,6 +69,7 @@ async fn run(
     let socket = config.server.socket.clone();
     let control = Arc::new(Control {
         engine: engine.clone(),
+        edits: Looks::new(machine.snapshots.clone(), machine.clock.clone()),
         machine,
         examined: wired.examined,
         file,

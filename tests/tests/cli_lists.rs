@@ -1,6 +1,7 @@
 //! Transcripts of the commands that show something or change one small thing.
 
 use insta::assert_snapshot;
+use stratus_proto::v1::Edits;
 use stratus_proto::v1::{
     ApplyReply, Change, CheckReply, CronLease, DatabaseReply, EnvironmentStatus,
     EnvironmentSummary, Finding, Health, Kind, ListEnvironmentsReply, ListOperationsReply,
@@ -59,6 +60,11 @@ fn environments() -> StatusReply {
             owner: "crons.stop".into(),
             actor: "uid 0".into(),
         }),
+        edits: Some(Edits {
+            total: 12,
+            files: vec!["a.php".into(), "b.php".into(), "c.php".into()],
+            seen: hours_ago(0),
+        }),
     };
     let blog = EnvironmentStatus {
         name: "blog".into(),
@@ -82,6 +88,7 @@ fn environments() -> StatusReply {
             next_ms: 60_000,
         }],
         crons_stopped: None,
+        edits: None,
     };
     let new = EnvironmentStatus {
         name: "new".into(),

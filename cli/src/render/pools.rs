@@ -1,8 +1,8 @@
 //! The state of environments: who is live, what stands by, what is under way, what drifted.
 
-use stratus_proto::v1::{EnvironmentStatus, PoolStatus};
+use stratus_proto::v1::{Edits, EnvironmentStatus, PoolStatus};
 
-use super::units::{age, now_ms, short};
+use super::units::{age, counted, now_ms, short};
 use super::{caches, crons, operations, table};
 use crate::output::Out;
 
@@ -39,10 +39,26 @@ pub fn print(out: &mut Out, environments: &[EnvironmentStatus]) {
         for pending in &environment.pending {
             out.line(&format!("{name}: {}", caches::waiting(pending)));
         }
+        if let Some(edits) = &environment.edits {
+            out.line(&format!("{name}: {}", edited(edits)));
+        }
         for drift in &environment.drift {
             out.line(&format!("{name}: drift: {drift}"));
         }
     }
+}
+
+/// Shape: `12 files of the working tree are not live (a.php, b.php, …): deploy makes them live, environments.diff names them`.
+fn edited(edits: &Edits) -> String {
+    let mut files = edits.files.join(", ");
+    if edits.total > edits.files.len() as u64 {
+        files.push_str(", …");
+    }
+    let are = if edits.total == 1 { "is" } else { "are" };
+    format!(
+        "{} of the working tree {are} not live ({files}): deploy makes them live, environments.diff names them",
+        counted(edits.total, "change")
+    )
 }
 
 fn rows(environment: &EnvironmentStatus) -> Vec<[String; 7]> {

@@ -248,6 +248,7 @@ impl Api {
             maintenance,
             pending: waiting.iter().map(to_pending).collect(),
             crons_stopped: lease.as_ref().map(to_lease),
+            edits: self.edits(environment, state.live.as_ref()).await?,
         })
     }
 
@@ -267,6 +268,29 @@ impl Api {
         let by = by.map_err(|e| status::store(&e))?;
         let source = by.as_ref().and_then(|by| by.plan.kind.source());
         Ok(source.map(ToString::to_string).unwrap_or_default())
+    }
+
+    /// What was edited in the working tree and is not live; none where the live release is not of it.
+    async fn edits(
+        &self,
+        environment: &Environment,
+        live: Option<&PoolRecord>,
+    ) -> Result<Option<proto::Edits>, Status> {
+        let Some(live) = live else { return Ok(None) };
+        if !self.made_from(environment, &live.release).await?.is_empty() {
+            return Ok(None);
+        }
+        let edits = self.control.edits.at(environment, &live.release).await;
+        let edits = edits.filter(|edits| edits.total > 0);
+        Ok(edits.map(|edits| proto::Edits {
+            total: edits.total,
+            files: edits
+                .files
+                .iter()
+                .map(|file| file.display().to_string())
+                .collect(),
+            seen: edits.seen_ms,
+        }))
     }
 
     /// What runs differs from what should.

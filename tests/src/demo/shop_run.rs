@@ -111,7 +111,9 @@ async fn deploy_consistently(
     logins.expect_from(number, row.target());
     let (hold_ms, held, longest_ms) = row.held()?;
     println!("{row}");
-    println!("consistently: held {held} requests for {hold_ms} ms, the longest for {longest_ms} ms");
+    println!(
+        "consistently: held {held} requests for {hold_ms} ms, the longest for {longest_ms} ms"
+    );
     ensure!(held > 0 && longest_ms > 1000, "nobody waited for the hook");
     place.reconfigure("    hooks: {before_switch: [[php, -r, 'sleep(5);']]}\n", "")?;
     place.done(&["environments.apply"]).await?;
