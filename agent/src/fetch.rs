@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags};
 use stratus_core::environment::Environment;
 use stratus_core::snapshots::Fetched;
 use stratus_core::source::{AskedBy, Place, Source};
@@ -54,6 +55,8 @@ pub struct Bounds {
     pub ratio: u64,
     /// What every archive may unpack to, whatever its ratio, in bytes.
     pub ratio_from: u64,
+    /// How large what an archive says of its entries may be, in bytes: it is held in memory. For a tar: of one entry.
+    pub directory: u64,
     /// What is left free on the filesystem, in bytes: others write there.
     pub spare: u64,
     /// How long a server may say nothing.
@@ -69,6 +72,7 @@ impl Default for Bounds {
             packed: 10_000_000_000,
             ratio: 200,
             ratio_from: 256 << 20,
+            directory: 64 << 20,
             spare: 64 << 20,
             stall: Duration::from_secs(30),
             within: Duration::from_mins(30),
@@ -258,8 +262,10 @@ impl Unpacking {
         // A path that is a file, or a link to one, has no folder to be opened beneath.
         let (anchor, inside) = match anchor {
             Err(rustix::io::Errno::NOTDIR) if inside.is_empty() => {
-                let file = File::open(path).map_err(|e| FetchError::io("open", path, e))?;
-                return archive::unpack(file, target);
+                // A pipe is not waited for; that it is none is asked of the descriptor.
+                let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+                let file = rustix::fs::open(path, flags, Mode::empty()).map_err(missing)?;
+                return archive::unpack(File::from(file), target);
             }
             anchor => (anchor.map_err(missing)?, inside),
         };

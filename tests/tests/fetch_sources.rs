@@ -489,8 +489,23 @@ async fn what_is_left_of_operations_that_are_over_is_swept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_around_the_servers_own_is_refused() {
+async fn a_pipe_is_not_waited_for_and_the_servers_own_folder_not_copied() {
     let bed = Bed::new();
+    let pipe = bed.path("pipe").display().to_string();
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    for text in [&*pipe, "/dev/zero"] {
+        let said = tokio::time::timeout(Duration::from_secs(5), bed.refused(text)).await;
+        assert!(
+            said.unwrap().contains("neither a folder nor a file"),
+            "{text}"
+        );
+    }
     let said = bed.refused(&bed.folder.path().display().to_string()).await;
     assert!(
         said.contains("holds the server's own data folder"),

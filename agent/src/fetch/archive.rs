@@ -1,5 +1,6 @@
 //! Unpacks an archive, told by its first bytes: tar, plain or packed with gzip or zstd, and zip.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 
@@ -46,7 +47,7 @@ pub(super) fn unpack(mut file: File, target: &mut Target<'_>) -> Result<(), Fetc
             let decoder = decoder.map_err(|e| damaged(io::Error::other(e)))?;
             untar(decoder, target)
         }
-        [b'P', b'K', 3 | 5, 4 | 6, ..] => unzip(BufReader::new(file), target),
+        [b'P', b'K', 3 | 5, 4 | 6, ..] => unzip(file, target),
         head if head.get(TAR_MAGIC_AT..TAR_MAGIC_AT + 5) == Some(b"ustar") => {
             untar(BufReader::new(file), target)
         }
@@ -57,31 +58,60 @@ pub(super) fn unpack(mut file: File, target: &mut Target<'_>) -> Result<(), Fetc
     }
 }
 
-/// Knows whether what it reads has come to its end.
-struct Watched<R> {
-    inner: R,
-    ended: bool,
+/// What is known of how far a reader is, and how much more it may read.
+#[derive(Default)]
+struct Watch {
+    ended: Cell<bool>,
+    /// None: as much as there is.
+    left: Cell<Option<u64>>,
 }
 
-impl<R: Read> Read for Watched<R> {
+/// Reads under a watch: what a library takes into memory by itself is bounded here.
+struct Watched<'a, R> {
+    inner: R,
+    watch: &'a Watch,
+}
+
+impl<R: Seek> Seek for Watched<'_, R> {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        self.inner.seek(to)
+    }
+}
+
+impl<R: Read> Read for Watched<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let got = self.inner.read(buffer)?;
-        self.ended |= got == 0 && !buffer.is_empty();
+        if got == 0 && !buffer.is_empty() {
+            self.watch.ended.set(true);
+        }
+        if let Some(left) = self.watch.left.get() {
+            let left = left.checked_sub(got as u64);
+            let too_much = || io::Error::other("it says too much of its entries");
+            self.watch.left.set(Some(left.ok_or_else(too_much)?));
+        }
         Ok(got)
     }
 }
 
 fn untar(reader: impl Read, target: &mut Target<'_>) -> Result<(), FetchError> {
     let damaged = |e: io::Error| FetchError::Refused(format!("the archive is damaged: {e}"));
+    let watch = Watch::default();
     let mut watched = Watched {
         inner: reader,
-        ended: false,
+        watch: &watch,
     };
     let mut archive = tar::Archive::new(&mut watched);
-    for entry in archive.entries().map_err(damaged)? {
-        untar_entry(entry.map_err(damaged)?, target)?;
+    let mut entries = archive.entries().map_err(damaged)?;
+    loop {
+        // The headers of an entry, long names among them.
+        watch.left.set(Some(target.directory()));
+        let Some(entry) = entries.next() else { break };
+        let entry = entry.map_err(damaged)?;
+        watch.left.set(None);
+        untar_entry(entry, target)?;
     }
-    if watched.ended {
+    watch.left.set(None);
+    if watch.ended.get() {
         return Err(FetchError::Refused("the archive is cut short".into()));
     }
     // What is behind the end says whether all of it came: the checksum of what packed it.
@@ -139,7 +169,14 @@ fn untar_entry<R: Read>(
 
 fn unzip(reader: impl Read + Seek, target: &mut Target<'_>) -> Result<(), FetchError> {
     let damaged = |e| FetchError::Refused(format!("the archive is damaged: {e}"));
-    let mut archive = ZipArchive::new(reader).map_err(damaged)?;
+    let watch = Watch::default();
+    watch.left.set(Some(target.directory()));
+    let watched = Watched {
+        inner: BufReader::new(reader),
+        watch: &watch,
+    };
+    let mut archive = ZipArchive::new(watched).map_err(damaged)?;
+    watch.left.set(None);
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index).map_err(damaged)?;
         let name = entry.name_raw().to_vec();

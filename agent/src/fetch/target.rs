@@ -89,6 +89,11 @@ impl<'a> Target<'a> {
         self.packed = Some(packed);
     }
 
+    /// How much an archive may say of its entries, in bytes.
+    pub(super) fn directory(&self) -> u64 {
+        self.bounds.directory
+    }
+
     /// A folder; made already or not.
     pub(super) fn folder(&mut self, name: &[u8], looks: Looks) -> Result<(), FetchError> {
         let path = self.enter(name)?;

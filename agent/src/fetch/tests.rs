@@ -370,6 +370,43 @@ fn a_zip_is_held_to_the_same() {
 }
 
 #[test]
+fn what_an_archive_says_of_its_entries_is_not_taken_into_memory_without_bound() {
+    let mut bed = Bed::new();
+    bed.bounds.directory = 100_000;
+    let long = vec![b'a'; 1 << 20];
+    for kind in [
+        EntryType::GNULongName,
+        EntryType::GNULongLink,
+        EntryType::XHeader,
+    ] {
+        bed.refuses(
+            &tar_of(&[(kind, "a", "", &long), (FILE, "b", "", b"")]),
+            "says too much",
+        );
+    }
+    // What is skipped is no way around it.
+    bed.refuses(
+        &tar_of(&[(EntryType::Directory, "a", "", &long), (FILE, "b", "", b"")]),
+        "says too much",
+    );
+    let names: Vec<String> = (0..2000).map(|n| format!("a-name-of-{n}")).collect();
+    let files: Vec<_> = names
+        .iter()
+        .map(|name| (&**name, 0o100_644, &b""[..]))
+        .collect();
+    let refused = bed.unpack(&bed.write(&zip_of(&files))).unwrap_err();
+    assert!(refused.contains("says too much"), "{refused}");
+    bed.bounds.directory = 1 << 20;
+    bed.unpack(&bed.write(&zip_of(&files))).unwrap();
+    let tar: Vec<_> = names
+        .iter()
+        .map(|name| (FILE, &**name, "", &b""[..]))
+        .collect();
+    bed.bounds.directory = 2000;
+    bed.unpack(&bed.write(&tar_of(&tar))).unwrap();
+}
+
+#[test]
 fn a_cancel_ends_it() {
     let bed = Bed::new();
     let cancel = CancelFlag::default();
