@@ -17,6 +17,7 @@ pub fn stack(place: &Place) -> anyhow::Result<Stack> {
         https: https
             .parse()
             .context("STRATUS_DEMO_HTTPS is no address like 127.0.0.1:8443")?,
+        environment: "shop",
         tree: place.code().join("shop"),
     })
 }

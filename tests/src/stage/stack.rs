@@ -15,7 +15,9 @@ const HEALTHY_WITHIN: Duration = Duration::from_mins(3);
 pub struct Stack {
     /// What visitors reach by TLS.
     pub https: SocketAddr,
-    /// The working tree that the shell for deploy scripts sees.
+    /// Whose shell for deploy scripts there is.
+    pub environment: &'static str,
+    /// The working tree that it sees.
     pub tree: PathBuf,
 }
 
@@ -45,8 +47,8 @@ impl Place {
     /// # Errors
     /// When one does not start, or is not well in time.
     pub async fn stack_up(&self, stack: &Stack) -> anyhow::Result<()> {
-        let shell = self.root.join("run");
-        std::fs::create_dir_all(&shell)?;
+        // The server makes the socket in it, for this environment alone.
+        let shell = self.socket().with_file_name("env").join(stack.environment);
         let cli = binary("stratus")?;
         let text = |path: &PathBuf| path.to_string_lossy().into_owned();
         let variables = [
