@@ -112,11 +112,19 @@ async fn fails(scene: &Scene, words: &str, what_to_do: &str) {
     assert_eq!(branch.stdout, "code 1\n", "{branch}");
 }
 
+/// The rows below, one after another on one stage.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recipes_of_existing_scripts_work_as_they_are_written() {
+    let scene = Scene::open("recipes", DATABASE).await;
+    both_parsers_in_the_field_read_the_first_line_of_the_database(&scene).await;
+    the_next_line_of_a_script_may_switch_and_the_next_see_the_new_code(&scene).await;
+    a_recipe_that_greps_for_the_word_and_tries_again_gets_its_switch(&scene).await;
+    the_typo_of_the_vendors_example_stops_a_script_and_names_the_command(&scene).await;
+}
+
 /// Row zerodowntime.init: "scripts call switch on the very next line, so it blocks until ready".
 /// Row autoscaling.reinit: "init then switch, blocking, never mixed": no sleep, and the next line sees the new code.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_next_line_of_a_script_may_switch_and_the_next_see_the_new_code() {
-    let scene = Scene::open("nextline", "").await;
+async fn the_next_line_of_a_script_may_switch_and_the_next_see_the_new_code(scene: &Scene) {
     let page = format!(
         "curl -sS --max-time 20 -H 'Host: shop.example.test' http://{}/index.php | head -n1",
         scene.stage.place.http
@@ -134,10 +142,8 @@ async fn the_next_line_of_a_script_may_switch_and_the_next_see_the_new_code() {
 
 /// Row zerodowntime.switch: "one recipe greps for `ERROR` and retries after 120 s"; "without a ready set: exit 1, nothing
 /// changed".
-#[tokio::test(flavor = "multi_thread")]
-async fn a_recipe_that_greps_for_the_word_and_tries_again_gets_its_switch() {
-    let scene = Scene::open("recipe", "").await;
-    scene.stage.shop.release(1).unwrap();
+async fn a_recipe_that_greps_for_the_word_and_tries_again_gets_its_switch(scene: &Scene) {
+    scene.stage.shop.release(3).unwrap();
     let recipe = "
         said=$($CLI zerodowntime.switch 2>&1)
         if echo \"$said\" | grep -q ERROR; then
@@ -154,15 +160,13 @@ async fn a_recipe_that_greps_for_the_word_and_tries_again_gets_its_switch() {
     assert_eq!(scene.status().await["live"], status["live"]);
     let output = scene.bash(recipe).await.success().unwrap();
     assert_eq!(output.stdout, "again\n");
-    assert_eq!(scene.release().await, "release 1");
+    assert_eq!(scene.release().await, "release 3");
 }
 
 /// Row unknown command: "the vendor's own example carried the typo `zerdowntime.switch`": "exit non-zero, suggest the
 /// nearest name".
-#[tokio::test(flavor = "multi_thread")]
-async fn the_typo_of_the_vendors_example_stops_a_script_and_names_the_command() {
-    let scene = Scene::open("typo", "").await;
-    scene.stage.shop.release(1).unwrap();
+async fn the_typo_of_the_vendors_example_stops_a_script_and_names_the_command(scene: &Scene) {
+    scene.stage.shop.release(4).unwrap();
     let script = "set -e
         /bin/true && $CLI zerodowntime.init
         $CLI zerdowntime.switch
@@ -175,14 +179,12 @@ async fn the_typo_of_the_vendors_example_stops_a_script_and_names_the_command() 
         "{output}"
     );
     assert_eq!(failures(&output.stdout), 1, "{output}");
-    assert_eq!(scene.release().await, "release 0");
+    assert_eq!(scene.release().await, "release 3");
 }
 
 /// Row database.config, and the section `database.config`: "two parsers are in the field, both must work on the FIRST line
 /// of stdout+stderr merged"; "no other line may contain `Username`".
-#[tokio::test(flavor = "multi_thread")]
-async fn both_parsers_in_the_field_read_the_first_line_of_the_database() {
-    let scene = Scene::open("database", DATABASE).await;
+async fn both_parsers_in_the_field_read_the_first_line_of_the_database(scene: &Scene) {
     let script = r#"
         all=$($CLI database.config 2>&1)
         line=$(echo "$all" | head -n 1)

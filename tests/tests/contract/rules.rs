@@ -192,10 +192,10 @@ async fn several_callers_of_crons_and_nginx_are_never_refused_during_any_deploym
 #[tokio::test(flavor = "multi_thread")]
 async fn crons_come_back_by_themselves_after_a_script_that_died_and_a_server_that_was_killed() {
     let mut scene = Scene::open("lease", CRONS).await;
-    let dies = "\n$CLI crons.stop\nkill -KILL $$\n$CLI crons.start";
+    let script = "\n$CLI crons.stop\nkill -KILL $$\n$CLI crons.start";
     let began = now_ms();
-    let died = scene.bash(dies).await;
-    assert_eq!(died.code, -1, "{died}");
+    let killed = scene.bash(script).await;
+    assert_eq!(killed.code, -1, "{killed}");
     let lease = scene.status().await["crons_stopped"].clone();
     let left = lease["until"].as_u64().unwrap() - began;
     let hour = 3_600_000;
@@ -210,7 +210,7 @@ async fn crons_come_back_by_themselves_after_a_script_that_died_and_a_server_tha
     assert!(started.stdout.contains("tidied"), "{started}");
 
     // The same script with a lease that ends while the test looks: its own words stay as they are.
-    let short = format!("export STRATUS_CRONS_FOR=8s{dies}");
+    let short = format!("export STRATUS_CRONS_FOR=8s{script}");
     assert_eq!(scene.bash(&short).await.code, -1);
     scene.stage.server.take().unwrap().kill().await.unwrap();
     scene.stage.server = Some(Server::start(&scene.stage.place).await.unwrap());
