@@ -103,6 +103,9 @@ impl Environment {
     }
 }
 
+/// How long a pool that was prepared waits for its switch, unless the operator says otherwise.
+pub const STANDBY: Duration = Duration::from_hours(24);
+
 /// The limit of a consistent deploy where nothing is said.
 pub const HOLD: Duration = Duration::from_secs(30);
 
@@ -242,6 +245,14 @@ pub struct Keep {
     pub releases: u32,
     /// How long the previous pool stays warm for a rollback.
     pub warm: Duration,
+    /// How long a pool that was prepared waits for its switch.
+    #[serde(default = "standby")]
+    pub standby: Duration,
+}
+
+/// What an environment has that was stored before there was a limit.
+fn standby() -> Duration {
+    STANDBY
 }
 
 #[cfg(test)]

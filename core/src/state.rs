@@ -1,5 +1,7 @@
 //! Which generation of an environment is live, standby, previous.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::environment::PhpOptions;
@@ -85,6 +87,14 @@ impl EnvironmentState {
         {
             self.warm_until_ms = None;
         }
+    }
+
+    /// Whether a pool that was prepared has waited for its switch for longer than `limit`.
+    pub fn standby_is_over(&self, limit: Duration, now_ms: u64) -> bool {
+        let age_ms = |since_ms| u128::from(now_ms.saturating_sub(since_ms));
+        self.standby
+            .as_ref()
+            .is_some_and(|standby| age_ms(standby.since_ms) >= limit.as_millis())
     }
 
     /// The generations that have a role.

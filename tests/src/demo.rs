@@ -3,7 +3,7 @@
 mod load;
 mod logins;
 mod rows;
-mod shop;
+pub mod shop;
 mod shop_run;
 mod wiki;
 mod wiki_run;

@@ -41,7 +41,12 @@ pub fn path() -> PathBuf {
 pub fn call(socket: &Path, words: &str) -> Command {
     let mut command = Command::new(path());
     command.args(words.split(' ').filter(|word| !word.is_empty()));
-    for name in ["STRATUS_ENV", "STRATUS_RECONNECT", "COLUMNS"] {
+    for name in [
+        "STRATUS_ENV",
+        "STRATUS_RECONNECT",
+        "STRATUS_CRONS_FOR",
+        "COLUMNS",
+    ] {
         command.env_remove(name);
     }
     command

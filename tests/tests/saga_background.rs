@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use stratus_core::fake::FakePool;
 use stratus_core::fault::Fault;
 use stratus_core::operation::plan::PlanError;
 use stratus_core::operation::{Kind, Outcome, Step};
@@ -94,6 +95,40 @@ async fn retire_looks_again_and_leaves_a_pool_that_is_still_warm() {
         matches!(refused, SubmitError::Plan(PlanError::NotNeeded(_))),
         "{refused}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_that_nobody_switches_to_is_removed_by_age_and_not_before() {
+    let control = Control::new();
+    control.deploy().await;
+    assert_eq!(control.run(init()).await, Outcome::Completed);
+    let standby = PoolId::new(&environment("shop").name, Generation(2));
+    let is_there = |control: &Control| control.machine.world().pools.contains_key(&standby);
+    control.clock.advance(Duration::from_hours(23));
+    assert_eq!(control.run(retire(2)).await, Outcome::Completed);
+    assert!(is_there(&control) && control.state().await.standby.is_some());
+    control.clock.advance(Duration::from_hours(1));
+    for _ in 0..2 {
+        assert_eq!(control.run(retire(2)).await, Outcome::Completed);
+        assert!(!is_there(&control) && control.state().await.standby.is_none());
+    }
+    let refused = control.submit(Kind::Switch).await.unwrap_err();
+    assert!(
+        matches!(refused, SubmitError::Plan(PlanError::NoStandby)),
+        "{refused}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_has_no_role_is_removed() {
+    let control = Control::new();
+    control.deploy().await;
+    let orphan = PoolId::new(&environment("shop").name, Generation(77));
+    control.machine.meddle(|world| {
+        world.pools.insert(orphan.clone(), FakePool::created(1));
+    });
+    assert_eq!(control.run(retire(77)).await, Outcome::Completed);
+    assert!(!control.machine.world().pools.contains_key(&orphan));
 }
 
 #[tokio::test(start_paused = true)]

@@ -42,7 +42,8 @@ pub enum Kind {
     },
     /// Drop the standby.
     Abort,
-    /// Stop the previous pool, whose warm time is over, or remove one that has no role (background).
+    /// Stop the previous pool, whose warm time is over, or remove a standby whose time is or one that has no role
+    /// (background).
     Retire {
         /// Which one.
         generation: Generation,

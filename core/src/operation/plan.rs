@@ -308,12 +308,10 @@ fn rollback(environment: &Environment, warmth: Warmth) -> Vec<Step> {
 
 /// The previous pool, or one that has no role at all: what an interrupted operation's engine call left.
 fn retired(state: &EnvironmentState, generation: Generation) -> Result<Target, PlanError> {
-    let previous = state
-        .previous
-        .as_ref()
-        .filter(|p| p.generation == generation);
-    match previous {
-        Some(previous) => Ok(previous.into()),
+    let past = [&state.previous, &state.standby];
+    let mut past = past.into_iter().flatten();
+    match past.find(|record| record.generation == generation) {
+        Some(record) => Ok(record.into()),
         None if state.generations().any(|g| g == generation) => {
             Err(PlanError::NotNeeded(format!("generation {generation}")))
         }

@@ -44,6 +44,7 @@ pub fn environment() -> Environment {
         keep: Keep {
             releases: 3,
             warm: Duration::from_mins(10),
+            standby: Duration::from_hours(24),
         },
         upload_limit: 1 << 20,
         hooks: Hooks::default(),

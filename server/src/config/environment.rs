@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use stratus_core::environment::{CodeAccess, HOLD, Keep, Ready, Replicas};
+use stratus_core::environment::{CodeAccess, HOLD, Keep, Ready, Replicas, STANDBY};
 use stratus_core::{Environment, EnvironmentName, Generation, PoolId};
 
 use super::host::{self, Claimed};
@@ -250,9 +250,11 @@ fn keep(section: &Section<'_>) -> Keep {
     let default = Keep {
         releases: 3,
         warm: 10 * MINUTE,
+        standby: STANDBY,
     };
     let value = section.get("keep");
-    let Some(section) = value.and_then(|value| value.section(&["releases", "warm"], &[])) else {
+    let known = ["releases", "warm", "standby"];
+    let Some(section) = value.and_then(|value| value.section(&known, &[])) else {
         return default;
     };
     Keep {
@@ -261,6 +263,11 @@ fn keep(section: &Section<'_>) -> Keep {
             "warm",
             default.warm,
             scalar::duration(Duration::ZERO..=7 * DAY),
+        ),
+        standby: section.or(
+            "standby",
+            default.standby,
+            scalar::duration(MINUTE..=30 * DAY),
         ),
     }
 }

@@ -91,6 +91,7 @@ struct Ready<'a> {
 struct Keep {
     releases: u32,
     warm: String,
+    standby: String,
 }
 
 fn spec(environment: &Environment) -> Spec<'_> {
@@ -121,6 +122,7 @@ fn spec(environment: &Environment) -> Spec<'_> {
         keep: Keep {
             releases: keep.releases,
             warm: duration(keep.warm),
+            standby: duration(keep.standby),
         },
         upload_limit: scalar::print_size(environment.upload_limit),
         hooks: tasks::hooks(&environment.hooks),

@@ -25,7 +25,7 @@
 //! | clear | clear the caches; what fails goes on in the background | – |
 //! | park | keep the old pool warm, remove older ones | – |
 //! | unstage, discard | take the standby back, remove it | – |
-//! | retire, reap | stop a pool, remove a release, if still due | – |
+//! | retire, reap | stop or remove a pool, remove a release, if still due | – |
 
 mod caches;
 mod crons;

@@ -58,6 +58,13 @@ async fn round(control: &Control, environment: &Environment) -> anyhow::Result<(
         )
         .await;
     }
+    let now_ms = control.machine.clock.now_ms();
+    if let Some(standby) = &state.standby
+        && state.standby_is_over(environment.keep.standby, now_ms)
+    {
+        let generation = standby.generation;
+        return submit(control, environment, Kind::Retire { generation }).await;
+    }
     let seen = control.machine.runtime.list().await?;
     let of_environment = seen
         .iter()

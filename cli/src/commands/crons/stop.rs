@@ -24,7 +24,7 @@ const QUESTION: Duration = Duration::from_secs(15);
 pub struct Stop {
     /// For how long, a day at most
     #[arg(long = "for", value_name = "DURATION", default_value = "60m")]
-    #[arg(value_parser = humantime::parse_duration)]
+    #[arg(value_parser = humantime::parse_duration, env = "STRATUS_CRONS_FOR", hide_env_values = true)]
     time: Duration,
     /// How long to wait for crons that run
     #[arg(long, value_name = "DURATION", default_value = "5m")]

@@ -40,7 +40,9 @@ fn a_misspelt_key_gets_the_nearest_one() {
 fn a_key_like_no_other_gets_the_list() {
     refused(
         &site("keep: {everything: true}"),
-        &["7:12: environments.shop.keep.everything: unknown key; the keys here are releases, warm"],
+        &[
+            "7:12: environments.shop.keep.everything: unknown key; the keys here are releases, warm, standby",
+        ],
     );
 }
 
@@ -272,10 +274,11 @@ fn warm_paths_are_paths() {
 #[test]
 fn keep_has_ranges() {
     refused(
-        &site("keep: {releases: 0, warm: 8d}"),
+        &site("keep: {releases: 0, warm: 8d, standby: 5s}"),
         &[
             "7:22: environments.shop.keep.releases: `0` is not a whole number from 1 to 1000",
             "7:31: environments.shop.keep.warm: `8d` is out of range; write a duration from 0s to 7days",
+            "7:44: environments.shop.keep.standby: `5s` is out of range; write a duration from 1m to 30days",
         ],
     );
     let keep = accepted(&site("keep: {releases: 1, warm: 0s}")).environments[0].keep;

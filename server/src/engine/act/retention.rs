@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use stratus_core::operation::{Kind, Output, Plan, journal};
+use stratus_core::state::PoolRecord;
 use stratus_core::{EnvironmentName, EnvironmentState, PoolId, ReleaseId};
 
 use crate::engine::act::{ActError, Machine, Situation, init, target};
@@ -58,25 +59,37 @@ impl Machine {
         Ok(())
     }
 
-    /// Stops the previous pool if its warm time is still over; removes a pool that still has no role.
+    /// Stops the previous pool if its warm time is still over; removes a standby whose time is, and a pool that still has no
+    /// role.
     pub(super) async fn retire(&self, plan: &Plan) -> Result<(), ActError> {
         let environment = &plan.environment.name;
         let id = target(plan)?;
         let mut state = self.store.state(environment).await?;
-        let is_previous = state
-            .previous
-            .as_ref()
-            .is_some_and(|p| p.generation == id.generation);
-        if !is_previous
-            || state
-                .warm_until_ms
-                .is_some_and(|until| until > self.clock.now_ms())
-        {
+        let now_ms = self.clock.now_ms();
+        let is = |record: &Option<PoolRecord>| {
+            record
+                .as_ref()
+                .is_some_and(|record| record.generation == id.generation)
+        };
+        if is(&state.previous) {
+            if state.warm_until_ms.is_some_and(|until| until > now_ms) {
+                return Ok(());
+            }
+            self.runtime.stop(&id, init::STOP_GRACE).await?;
+            state.cool(id.generation);
+            return Ok(self.store.put_state(environment, &state).await?);
+        }
+        if is(&state.standby) {
+            if !state.standby_is_over(plan.environment.keep.standby, now_ms) {
+                return Ok(());
+            }
+            state.unstage(id.generation);
+            self.store.put_state(environment, &state).await?;
+        }
+        if is(&state.live) {
             return Ok(());
         }
-        self.runtime.stop(&id, init::STOP_GRACE).await?;
-        state.cool(id.generation);
-        Ok(self.store.put_state(environment, &state).await?)
+        self.remove_pool(&id).await
     }
 
     /// Removes a release if nothing uses it, no task included, and it is not pinned.
