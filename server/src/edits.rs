@@ -71,8 +71,7 @@ impl Looks {
         let mut seen = self.look(environment, release);
         let over = async { seen.wait_for(|seen| seen.is_over).await.is_ok() };
         let _ = timeout(WAIT, over).await;
-        let edits = seen.borrow().edits.clone();
-        edits
+        seen.borrow().edits.clone()
     }
 
     /// The look that is under way or fresh, or a new one.

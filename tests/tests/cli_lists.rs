@@ -55,7 +55,7 @@ fn environments() -> StatusReply {
         maintenance: true,
         pending: Vec::new(),
         crons_stopped: Some(CronLease {
-            until: hours_ago(0) + HOUR_MS,
+            until: hours_ago(0) + 2 * HOUR_MS,
             since: hours_ago(0),
             owner: "crons.stop".into(),
             actor: "uid 0".into(),
