@@ -8,6 +8,7 @@ mod shop_run;
 mod wiki;
 mod wiki_run;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -34,16 +35,19 @@ pub enum App {
 /// # Errors
 /// When `STRATUS_DEMO_HTTP` is no address.
 pub fn place() -> anyhow::Result<Place> {
-    let root =
-        std::env::var_os("STRATUS_DEMO_DIR").unwrap_or_else(|| "/var/lib/stratus-demo".into());
+    let root = std::env::var_os("STRATUS_DEMO_DIR")
+        .map_or_else(|| PathBuf::from("/var/lib/stratus-demo"), PathBuf::from);
     let http = std::env::var("STRATUS_DEMO_HTTP").unwrap_or_else(|_| "127.0.0.1:8000".to_owned());
     let http = http
         .parse()
         .context("STRATUS_DEMO_HTTP is no address like 127.0.0.1:8000")?;
+    // Named after its folder, so that two demonstrations in two folders do not take each other's containers.
+    let project = root.file_name().unwrap_or_default();
+    let project = project.to_string_lossy().into_owned();
     Ok(Place {
-        root: root.into(),
+        root,
         http,
-        project: "stratus-demo".to_owned(),
+        project,
     })
 }
 
