@@ -11,9 +11,20 @@ pub const NOT_BUILT: [&str; 7] = [
     "top",
 ];
 
-/// The known name that is nearest to `name`, if one is near.
+/// The known name that is nearest to `name`, if one is near: the only one that ends with it, or one of few other letters.
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let known: Vec<&str> = known.collect();
+    let ends = |known: &&&str| {
+        known
+            .strip_suffix(name)
+            .is_some_and(|group| group.ends_with('.'))
+    };
+    let mut ending = known.iter().filter(ends);
+    if let (Some(only), None) = (ending.next(), ending.next()) {
+        return Some(only);
+    }
     known
+        .into_iter()
         .map(|known| (strsim::damerau_levenshtein(name, known), known))
         .filter(|(distance, known)| *distance <= known.len().max(name.len()) / 3)
         .min_by_key(|(distance, _)| *distance)
@@ -32,6 +43,12 @@ mod tests {
             Some("zerodowntime.switch")
         );
         assert_eq!(nearest("stauts", known.into_iter()), Some("status"));
+        assert_eq!(
+            nearest("switch", known.into_iter()),
+            Some("zerodowntime.switch")
+        );
+        let several = ["crons.stop", "crons.run", "shop.stop"];
+        assert_eq!(nearest("stop", several.into_iter()), None);
         assert_eq!(nearest("frobnicate", known.into_iter()), None);
     }
 }
