@@ -106,11 +106,7 @@ pub async fn fetch(job: Job<'_>, cancel: Arc<CancelFlag>) -> Result<Fetched, Fet
     let folder = job.layout.fetched(name, job.operation);
     let tree = job.layout.fetched_tree(name, job.operation);
     forget(job.layout, name, job.operation).await?;
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&folder)
-        .map_err(|e| FetchError::io("make the folder", &folder, e))?;
+    make_folder(job.layout, name, &folder)?;
     let archive = folder.join("archive");
     let mut commit = None;
     let from = match &job.source.place {
@@ -151,6 +147,24 @@ pub async fn fetch(job: Job<'_>, cancel: Arc<CancelFlag>) -> Result<Fetched, Fet
         bytes,
         commit,
     })
+}
+
+/// Makes the folder of an operation, which nobody else enters. Those above may not be there yet, and nginx must come through
+/// the environment's.
+fn make_folder(
+    layout: &Layout,
+    environment: &EnvironmentName,
+    folder: &Path,
+) -> Result<(), FetchError> {
+    let (own, all) = (
+        layout.environment(environment),
+        layout.all_fetched(environment),
+    );
+    for (path, mode) in [(own.as_path(), 0o755), (&all, 0o700), (folder, 0o700)] {
+        let made = DirBuilder::new().recursive(true).mode(mode).create(path);
+        made.map_err(|e| FetchError::io("make the folder", path, e))?;
+    }
+    Ok(())
 }
 
 /// Removes what `operation` fetched.
@@ -271,7 +285,8 @@ impl Unpacking {
         };
         match anchor.folder(inside) {
             Ok(folder) => {
-                self.check_apart(path)?;
+                // On the socket of an environment it is relative to the code.
+                self.check_apart(&self.code.join(path))?;
                 folder::copy(&Anchor::of(folder), path, &self.shared, target)
             }
             Err(rustix::io::Errno::NOTDIR) => {

@@ -63,7 +63,7 @@ sub vcl_recv {
     }
     # Cookies that only scripts in the visitor's browser read.
     if (req.http.Cookie) {
-        set req.http.Cookie = regsuball(req.http.Cookie, "(^|;\s*)(_ga[^=]*|_gid|_gcl_[^=]*|_fbp|__utm[a-z]+)=[^;]*", "");
+        set req.http.Cookie = regsuball(req.http.Cookie, "(^|;\s*)(_ga|_ga_[A-Z0-9]+|_gid|_gcl_[a-z]+|_fbp|__utm[a-z]+)=[^;]*", "");
         set req.http.Cookie = regsub(req.http.Cookie, "^[;\s]+", "");
         if (req.http.Cookie == "") {
             unset req.http.Cookie;
@@ -174,6 +174,13 @@ sub vcl_backend_response {
         set beresp.uncacheable = true;
         return (deliver);
     }
+    # Where there is a Surrogate-Control, Varnish itself does not look at Cache-Control.
+    if (beresp.http.Cache-Control ~ "(?i)(private|no-store|no-cache)") {
+        set beresp.ttl = 0s;
+        set beresp.grace = 0s;
+        set beresp.uncacheable = true;
+        return (deliver);
+    }
     # A page that an earlier generation made, and that arrives after the cache was cleared of it.
     if (var.global_get("generation " + bereq.http.X-Stratus-Environment)
         && beresp.http.X-Stratus-Generation
@@ -184,7 +191,7 @@ sub vcl_backend_response {
         return (deliver);
     }
     set beresp.grace = 24h;
-    # Then Varnish's own: Set-Cookie, private, no-store and what has no time to live are not kept.
+    # Then Varnish's own: Set-Cookie and what has no time to live are not kept.
 }
 
 sub vcl_backend_error {

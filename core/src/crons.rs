@@ -313,8 +313,14 @@ pub trait CronStore: Send + Sync {
     ) -> Result<(), StoreError>;
 }
 
-/// The lease that holds longest, of those that hold at `now_ms`.
+/// How far the clock may go back for a lease to hold on, milliseconds.
+const BACK_MS: u64 = 3_600_000;
+
+/// The lease that holds longest, of those that hold at `now_ms`. One that begins in the future was made by a clock that was
+/// wrong, and would hold for no one knows how long.
 pub fn holding(leases: Vec<Lease>, now_ms: u64) -> Option<Lease> {
-    let holding = leases.into_iter().filter(|lease| lease.until_ms > now_ms);
+    let holding = leases.into_iter().filter(|lease| {
+        lease.until_ms > now_ms && lease.since_ms <= now_ms.saturating_add(BACK_MS)
+    });
     holding.max_by_key(|lease| lease.until_ms)
 }

@@ -95,6 +95,13 @@ fn bad<T>(message: impl Into<String>) -> Result<T, BadSource> {
     Err(BadSource(message.into()))
 }
 
+/// Whether an address is one of an archive, by the end of its path.
+fn is_archive(address: &str) -> bool {
+    ARCHIVES
+        .iter()
+        .any(|end| without_query(address).ends_with(end))
+}
+
 fn without_query(url: &str) -> &str {
     url.split_once('?').map_or(url, |(address, _)| address)
 }
@@ -116,6 +123,11 @@ fn address(text: &str, scheme: &str, rest: &str, asked_by: AskedBy) -> Result<Pl
     if host.is_empty() && scheme != "file" || rest.starts_with('-') {
         return bad(format!("{:?} names no host", without_query(text)));
     }
+    if text.contains('?') && !is_archive(text) {
+        return bad(
+            "a repository's address has no ? in it; a key there would be seen by all, let the build fetch the code and name its folder",
+        );
+    }
     // The plan keeps the address, and shows it.
     if is_web && host.contains('@')
         || host
@@ -130,10 +142,7 @@ fn address(text: &str, scheme: &str, rest: &str, asked_by: AskedBy) -> Result<Pl
         Some((address, reference)) => (address, Some(reference)),
         None => (text, None),
     };
-    let is_archive = ARCHIVES
-        .iter()
-        .any(|end| without_query(address).ends_with(end));
-    match (is_web && is_archive, reference) {
+    match (is_web && is_archive(address), reference) {
         (true, None) => Ok(Place::Download(address.to_owned())),
         (true, Some(_)) => bad("an archive has no references; leave out the # and what follows"),
         (false, _) => git(text, true),

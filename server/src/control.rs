@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use stratus_core::store::StoreError;
 use stratus_core::{Environment, EnvironmentName, Store};
@@ -13,6 +14,9 @@ use crate::doctor::Machine as Examined;
 use crate::edits::Looks;
 use crate::engine::Engine;
 use crate::engine::act::{ActError, Machine};
+
+/// How long a change of the configuration waits for workers to become what it says; they go on in the background.
+const WORKERS_WITHIN: Duration = Duration::from_secs(20);
 
 /// Why the configuration was not applied. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +90,11 @@ impl Control {
         }
         *current = next;
         self.machine.crons.wake();
+        // A deployment that is asked for next finds none that is configured no more.
+        let settled = tokio::time::timeout(WORKERS_WITHIN, self.machine.restore_all_workers());
+        if !matches!(settled.await, Ok(Ok(()))) {
+            tracing::warn!("workers are not as they should be yet");
+        }
         Ok(changes)
     }
 }

@@ -105,9 +105,15 @@ impl Crons {
     /// Goes on with what an earlier process left, and removes what is left of runs that are over.
     pub async fn recover(&self) -> Result<(), StoreError> {
         let now_ms = self.inner.clock.now_ms();
-        for run in self.inner.store.open_runs().await? {
-            if run.state == RunState::Waiting && is_late(run.slot.at_ms, now_ms) {
-                self.skip(&run, "the server was not running").await?;
+        let open = self.inner.store.open_runs().await?;
+        for run in &open {
+            // What waits for a run that still runs would wait without the restart as well.
+            let waits = open.iter().any(|other| {
+                other.slot.environment == run.slot.environment
+                    && matches!(other.state, RunState::Running(_))
+            });
+            if run.state == RunState::Waiting && is_late(run.slot.at_ms, now_ms) && !waits {
+                self.skip(run, "the server was not running").await?;
                 continue;
             }
             self.employ(&run.slot.environment);
@@ -154,6 +160,15 @@ impl Crons {
         if let Some(lease) = self.lease(&environment.name).await? {
             return Err(AskError::Held(lease::reason(&lease)));
         }
+        let open = self.inner.store.open_runs().await?;
+        let waits = |run: &CronRun| {
+            (&run.slot.environment, run.slot.cron.as_str()) == (&environment.name, cron)
+                && run.state == RunState::Waiting
+        };
+        // Once is enough, however often it is asked for meanwhile.
+        if let Some(waiting) = open.into_iter().find(waits) {
+            return Ok(waiting);
+        }
         let run = CronRun {
             slot: Slot {
                 environment: environment.name.clone(),
@@ -186,8 +201,13 @@ impl Crons {
             if !is_open || self.inner.shutdown.is_cancelled() {
                 return Ok(run);
             }
-            if timeout_at(deadline, changed.changed()).await.is_err() {
-                return Ok(run);
+            tokio::select! {
+                changed = timeout_at(deadline, changed.changed()) => {
+                    if changed.is_err() {
+                        return Ok(run);
+                    }
+                }
+                () = self.inner.shutdown.cancelled() => return Ok(run),
             }
         }
     }

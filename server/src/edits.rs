@@ -109,7 +109,9 @@ impl Looks {
                 }
             };
             let fresh = (began.elapsed() * FRESH_TIMES).max(FRESH);
-            if let Some(look) = looks.known().get_mut(&environment.name) {
+            if let Some(look) = looks.known().get_mut(&environment.name)
+                && look.release == release
+            {
                 look.fresh_until = Some(Instant::now() + fresh);
             }
             tell.send_replace(Seen {

@@ -336,6 +336,14 @@ async fn an_edit_that_is_not_live_is_told() {
         {"path": "release.php", "change": "changed"},
     ]);
     assert_eq!(differs["files"], expected, "{differs}");
+    // The status looks by itself; it had no reason to before.
+    let status = stage.place.done(&["status"]).await.unwrap();
+    let edits = &status["environments"][0]["edits"];
+    assert_eq!(edits["total"], 3, "{status}");
+    assert_eq!(edits["files"][0], "pub/new.php", "{status}");
+    stage.place.done(&["deploy"]).await.unwrap();
+    let status = stage.place.done(&["status"]).await.unwrap();
+    assert!(status["environments"][0]["edits"].is_null(), "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -38,6 +38,18 @@ fn text(path: &Path) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_very_first_release_may_come_from_elsewhere() {
+    let mut stage = Running::make("fromfirst", 1, "").unwrap();
+    stage.server = Some(Server::start(&stage.place).await.unwrap());
+    stage.place.compose_up().await.unwrap();
+    let folder = build(&stage, "one", 1);
+    let words = ["deploy", "--from", &text(&folder)];
+    stage.place.done(&words).await.unwrap();
+    assert!(page(&stage, "/index.php").await.contains("release 1"));
+    assert!(page(&stage, "/app.css").await.contains("release 1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_named_is_deployed_and_the_working_tree_is_left_alone() {
     let stage = Running::open("from", 1, HOOK).await.unwrap();
     let folder = build(&stage, "two", 2);

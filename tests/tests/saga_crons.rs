@@ -319,6 +319,27 @@ fn starts(control: &Control) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_for_a_run_outlives_a_restart_and_is_asked_for_once() {
+    let control = live(&shop(&[
+        ("slow", "0 * * * *", "stay"),
+        ("tidy", "0 * * * *", "print x"),
+    ]))
+    .await;
+    let environments = control.store.environments().await.unwrap();
+    let slow = control.crons.ask(&environments[0], "slow", "uid 0").await;
+    slow.unwrap();
+    one_runs(&control).await;
+    let first = ask(&control).await.unwrap();
+    control.clock.advance(MINUTE * 10);
+    assert_eq!(ask(&control).await.unwrap(), first);
+    let control = restarted(control).await;
+    assert_eq!(runs(&control).await, ["slow running", "tidy waiting"]);
+    end(&control);
+    idle(&control).await;
+    assert_eq!(runs(&control).await[1], format!("tidy {WELL}"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_that_ended_while_the_server_was_away_keeps_its_exit_code() {
     let control = live(&shop(&[("tidy", "0 * * * *", "stay")])).await;
     let slot = ask(&control).await.unwrap().slot;

@@ -11,6 +11,7 @@ use zip::ZipArchive;
 
 use super::error::FetchError;
 use super::target::{Looks, Target};
+use crate::tree::CancelFlag;
 use crate::tree::name::Shown;
 
 /// Where a tar says that it is one.
@@ -59,17 +60,30 @@ pub(super) fn unpack(mut file: File, target: &mut Target<'_>) -> Result<(), Fetc
 }
 
 /// What is known of how far a reader is, and how much more it may read.
-#[derive(Default)]
-struct Watch {
+struct Watch<'a> {
     ended: Cell<bool>,
-    /// None: as much as there is.
+    /// Of the headers of one entry; none: as much as there is.
     left: Cell<Option<u64>>,
+    /// Of all that is unpacked, whether it is written or skipped.
+    in_all: Cell<u64>,
+    cancel: &'a CancelFlag,
+}
+
+impl<'a> Watch<'a> {
+    fn new(in_all: u64, cancel: &'a CancelFlag) -> Self {
+        Self {
+            ended: Cell::default(),
+            left: Cell::default(),
+            in_all: Cell::new(in_all),
+            cancel,
+        }
+    }
 }
 
 /// Reads under a watch: what a library takes into memory by itself is bounded here.
 struct Watched<'a, R> {
     inner: R,
-    watch: &'a Watch,
+    watch: &'a Watch<'a>,
 }
 
 impl<R: Seek> Seek for Watched<'_, R> {
@@ -80,7 +94,13 @@ impl<R: Seek> Seek for Watched<'_, R> {
 
 impl<R: Read> Read for Watched<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.watch.cancel.is_cancelled() {
+            return Err(io::Error::other("cancelled"));
+        }
         let got = self.inner.read(buffer)?;
+        let in_all = self.watch.in_all.get().checked_sub(got as u64);
+        let bomb = || io::Error::other("it unpacks to more than code does");
+        self.watch.in_all.set(in_all.ok_or_else(bomb)?);
         if got == 0 && !buffer.is_empty() {
             self.watch.ended.set(true);
         }
@@ -94,8 +114,15 @@ impl<R: Read> Read for Watched<'_, R> {
 }
 
 fn untar(reader: impl Read, target: &mut Target<'_>) -> Result<(), FetchError> {
-    let damaged = |e: io::Error| FetchError::Refused(format!("the archive is damaged: {e}"));
-    let watch = Watch::default();
+    let cancel = target.cancel;
+    let damaged = |e: io::Error| {
+        if cancel.is_cancelled() {
+            FetchError::Cancelled
+        } else {
+            FetchError::Refused(format!("the archive is damaged: {e}"))
+        }
+    };
+    let watch = Watch::new(target.outpour(), cancel);
     let mut watched = Watched {
         inner: reader,
         watch: &watch,
@@ -169,7 +196,8 @@ fn untar_entry<R: Read>(
 
 fn unzip(reader: impl Read + Seek, target: &mut Target<'_>) -> Result<(), FetchError> {
     let damaged = |e| FetchError::Refused(format!("the archive is damaged: {e}"));
-    let watch = Watch::default();
+    // A zip is read where its directory says, and each entry is counted as it is written.
+    let watch = Watch::new(u64::MAX, target.cancel);
     watch.left.set(Some(target.directory()));
     let watched = Watched {
         inner: BufReader::new(reader),

@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use reqwest::Url;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
 use stratus_core::source::AskedBy;
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
@@ -22,6 +22,10 @@ use crate::tree::CancelFlag;
 
 /// Where git and ssh are.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Most memory that git may take, in bytes: what a stranger's repository says of itself it holds there.
+const MEMORY_MAX: u64 = 4 << 30;
+/// The kernel ends it before anybody else when memory is short.
+const OOM_SCORE: &str = "500";
 /// Most of what git says that is kept, in bytes.
 const SAID_MAX: u64 = 4096;
 /// Nothing is left out of the archive, whatever the repository says.
@@ -53,6 +57,21 @@ impl Drop for Running {
             // It may be gone already.
             let _ = kill_process_group(group, Signal::KILL);
         }
+    }
+}
+
+/// Bounds the memory of a program that has just begun, and of what it starts.
+fn bound_memory(program: Option<Pid>) {
+    let Some(program) = program else { return };
+    let most = Rlimit {
+        current: Some(MEMORY_MAX),
+        maximum: Some(MEMORY_MAX),
+    };
+    let score = format!("/proc/{}/oom_score_adj", program.as_raw_nonzero());
+    let bounded = prlimit(Some(program), Resource::As, most).map_err(std::io::Error::from);
+    if let Err(error) = bounded.and_then(|_| std::fs::write(score, OOM_SCORE)) {
+        // It may have ended already.
+        tracing::debug!(%error, "the memory of git is not bounded");
     }
 }
 
@@ -190,6 +209,7 @@ impl Repository<'_> {
         let group = child
             .id()
             .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        bound_memory(group);
         let (out, err) = (child.stdout.take(), child.stderr.take());
         let mut running = Running { child, group };
         let (said, complained, ended) = {

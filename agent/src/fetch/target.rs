@@ -24,6 +24,8 @@ use crate::tree::{CancelFlag, stat};
 const PIECE: usize = 256 * 1024;
 /// How often the room on the filesystem is looked at, in bytes written.
 const LOOK_EVERY: u64 = 16 << 20;
+/// Most that the names of all folders have, in bytes.
+const NAMES_MAX: u64 = 256 << 20;
 /// The longest target of a link, in bytes.
 const LINK_MAX: usize = 4000;
 
@@ -46,6 +48,8 @@ pub(super) struct Target<'a> {
     /// Size of what it is unpacked from; none for a copy, which cannot be larger than its source.
     packed: Option<u64>,
     entries: u64,
+    /// Bytes of names that are kept until the end.
+    names: u64,
     files: u64,
     bytes: u64,
     /// Room was looked at when so much was written.
@@ -75,6 +79,7 @@ impl<'a> Target<'a> {
             cancel,
             packed: None,
             entries: 0,
+            names: 0,
             files: 0,
             bytes: 0,
             looked: 0,
@@ -89,6 +94,15 @@ impl<'a> Target<'a> {
         self.packed = Some(packed);
     }
 
+    /// How much may come out of what packed an archive, in bytes: what a library skips counts as well.
+    pub(super) fn outpour(&self) -> u64 {
+        let packed = self.packed.unwrap_or(u64::MAX);
+        packed
+            .saturating_mul(self.bounds.ratio)
+            .max(self.bounds.ratio_from)
+            .saturating_add(self.bounds.directory)
+    }
+
     /// How much an archive may say of its entries, in bytes.
     pub(super) fn directory(&self) -> u64 {
         self.bounds.directory
@@ -101,7 +115,20 @@ impl<'a> Target<'a> {
             self.make_folders(&path)?;
         }
         self.note(looks);
-        self.folders.insert(path, looks);
+        self.keep(path, looks)
+    }
+
+    /// Keeps the looks of a folder until the end, in memory.
+    fn keep(&mut self, path: Vec<u8>, looks: Looks) -> Result<(), FetchError> {
+        let named = path.len() as u64;
+        if self.folders.insert(path, looks).is_none() {
+            self.names += named;
+        }
+        if self.names > NAMES_MAX {
+            return Err(FetchError::Refused(
+                "its folders have names of more than 256 MiB".into(),
+            ));
+        }
         Ok(())
     }
 
@@ -280,7 +307,7 @@ impl<'a> Target<'a> {
                     mode: 0o755,
                     mtime: 0,
                 };
-                self.folders.insert(at.clone(), looks);
+                self.keep(at.clone(), looks)?;
                 if self.folders.len() as u64 > self.bounds.limits.entries {
                     return Err(refused(&at, "is one folder too many"));
                 }

@@ -10,9 +10,9 @@
 //!
 //! It goes with the generation.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use stratus_core::route::{Links, Share};
@@ -60,10 +60,12 @@ pub(super) fn ensure(
 
 fn write(top: &Path, place: &Path, previous: Generation, members: u16, of: u16) -> io::Result<()> {
     let sockets = place.join("sock");
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(&sockets)?;
+    let share = top.join("share");
+    for folder in [share.as_path(), place, &sockets] {
+        DirBuilder::new().recursive(true).create(folder)?;
+        // Whatever the umask: nginx comes through here.
+        fs::set_permissions(folder, Permissions::from_mode(0o755))?;
+    }
     let own = Path::new("../../../sock");
     let others = Path::new("../../../..")
         .join(previous.to_string())
@@ -76,7 +78,7 @@ fn write(top: &Path, place: &Path, previous: Generation, members: u16, of: u16) 
     for name in ["code", "generation"] {
         link(&Path::new("../..").join(name), &place.join(name))?;
     }
-    for folder in [&sockets, place, &top.join("share"), top] {
+    for folder in [&sockets, place, &share, top] {
         sync_folder(folder)?;
     }
     Ok(())

@@ -61,8 +61,10 @@ impl Crons {
 
     /// Ends the leases of operations that do not hold the environment any more, or are stuck.
     pub async fn release(&self, environment: &EnvironmentName) -> Result<(), StoreError> {
+        // In this order: an operation that begins in between has no lease here yet.
+        let leases = self.inner.store.leases(environment).await?;
         let unfinished = self.inner.store.unfinished().await?;
-        for lease in self.inner.store.leases(environment).await? {
+        for lease in leases {
             let Owner::Operation(id) = &lease.owner else {
                 continue;
             };
@@ -101,8 +103,13 @@ impl Crons {
             if running.is_empty() || self.inner.shutdown.is_cancelled() {
                 return Ok(running);
             }
-            if timeout_at(deadline, changed.changed()).await.is_err() {
-                return Ok(running);
+            tokio::select! {
+                changed = timeout_at(deadline, changed.changed()) => {
+                    if changed.is_err() {
+                        return Ok(running);
+                    }
+                }
+                () = self.inner.shutdown.cancelled() => return Ok(running),
             }
         }
     }

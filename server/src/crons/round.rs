@@ -182,7 +182,7 @@ fn join(before: &CronRun, run: &mut CronRun) {
     else {
         return;
     };
-    if before_skipped.reason == skipped.reason {
+    if before_skipped.reason == skipped.reason && before.cause == run.cause {
         run.slot = before.slot.clone();
         skipped.slots = skipped.slots.saturating_add(before_skipped.slots);
     }

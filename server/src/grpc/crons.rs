@@ -137,7 +137,7 @@ impl Crons for Api {
         if time.is_zero() || time > STOP_MAX {
             let most = humantime::format_duration(STOP_MAX);
             return Err(Status::invalid_argument(format!(
-                "crons can be stopped for {most} at most"
+                "crons can be stopped for more than nothing, and for {most} at most"
             )));
         }
         let crons = &self.control.machine.crons;

@@ -285,6 +285,18 @@ impl Api {
             );
             return Err(Status::failed_precondition(message));
         }
+        let of_tasks = self.control.machine.releases_of_tasks(&environment.name);
+        if of_tasks
+            .await
+            .map_err(|e| status::act(&e))?
+            .contains(&release)
+        {
+            let message = format!(
+                "a cron, a worker or a hook still runs release {}; see crons.list, and try again when it has ended",
+                release.short()
+            );
+            return Err(Status::failed_precondition(message));
+        }
         Ok(Kind::Reap { release })
     }
 

@@ -19,7 +19,7 @@ pub async fn workers(control: Arc<Control>, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
         };
         if let Err(error) = settled {
-            tracing::debug!(error = %chain(&error), "workers are not as they should be");
+            tracing::debug!(error = %chain(&error), "workers cannot be looked at");
         }
         tokio::select! {
             () = shutdown.cancelled() => return,

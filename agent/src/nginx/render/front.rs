@@ -24,6 +24,20 @@ const ORIGIN: &str = "stratus_origin";
 const CACHE: &str = "stratus_cache";
 /// In which the front names the environment to Varnish.
 const ENVIRONMENT_HEADER: &str = "X-Stratus-Environment";
+/// What frameworks believe of a proxy before them, and Varnish does not tell pages apart by: from visitors it is taken off.
+const UNKEYED: [&str; 11] = [
+    "Forwarded",
+    "X-Forwarded-Host",
+    "X-Forwarded-Port",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-Server",
+    "X-Forwarded-Ssl",
+    "X-Host",
+    "X-Original-Host",
+    "X-Original-URL",
+    "X-Rewrite-URL",
+    "Surrogate-Capability",
+];
 /// In which the origin says that an answer is not for everybody.
 pub(super) const PRIVATE_HEADER: &str = "X-Stratus-Private";
 /// Whether the request at hand is answered by rules that look at who asks.
@@ -81,7 +95,7 @@ pub(super) fn server(
     let header =
         |name: &'static str, value| Directive::line("proxy_set_header", [name.into(), value]);
     let environment = Arg::text(site.environment.as_str())?;
-    let pass = vec![
+    let mut pass = vec![
         Directive::line(
             "proxy_pass",
             [Arg::word("http://").then(Arg::var("stratus_to"))],
@@ -96,6 +110,7 @@ pub(super) fn server(
         header(PRIVATE_HEADER, "".into()),
         header("X-Varnish", "".into()),
     ];
+    pass.extend(UNKEYED.map(|name| header(name, "".into())));
     block.push(Directive::block("location", ["/".into()], pass));
     Ok(Directive::block("server", [], block))
 }

@@ -5,6 +5,7 @@
 
 use stratus_core::Pool;
 use stratus_core::route::{Links, Share};
+use stratus_core::runtime::Restart;
 
 use crate::engine::act::{ActError, Machine, Situation, host};
 
@@ -37,6 +38,8 @@ impl Machine {
         let environment = &situation.plan.environment;
         let host = host(situation.plan);
         self.runtime.start(pool).await?;
+        // They are about to have traffic, long before they are promoted: an engine that restarts brings them back.
+        self.runtime.set_restart(pool, Restart::Always).await?;
         let ready = async {
             self.runtime.ready(pool, host, &environment.ready).await?;
             for path in &environment.warm {

@@ -74,7 +74,9 @@ impl Machine {
             to: origin.map_or(0, |o| o.members),
         };
         let wanted = change.site.clone();
-        self.wake_origin(plan).await?;
+        if plan.freezes() {
+            self.wake_origin(plan).await?;
+        }
         let undone = self.change_route(plan, change).await;
         self.accept_without_nginx(plan, links, &wanted, undone)
             .await?;
@@ -95,11 +97,6 @@ impl Machine {
             return Ok(());
         };
         let old = self.known_pool(&origin).await?;
-        let seen = self.runtime.list().await?;
-        let running = seen.iter().filter(|m| m.pool == origin && m.running);
-        if running.count() >= usize::from(old.members) {
-            return Ok(());
-        }
         self.runtime.start(&old).await?;
         let ready = self
             .runtime

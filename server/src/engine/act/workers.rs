@@ -52,14 +52,12 @@ impl Machine {
             if is_held {
                 continue;
             }
-            let pool = match self.store.state(&environment.name).await?.live {
-                Some(live) => {
-                    let id = PoolId::new(&environment.name, live.generation);
-                    Some(self.known_pool(&id).await?)
-                }
-                None => None,
-            };
-            self.settle_workers(environment, pool.as_ref()).await?;
+            // One environment's failure does not keep the others' workers down.
+            if let Err(error) = self.settle_live_workers(environment).await {
+                tracing::warn!(
+                    environment = %environment.name, error = %chain(&error), "its workers are not as they should be"
+                );
+            }
         }
         let is_known = |name: &EnvironmentName| environments.iter().any(|e| &e.name == name);
         let seen = self.tasks.list().await?;
@@ -68,6 +66,17 @@ impl Machine {
             .filter(|seen| seen.id.name.purpose() == PURPOSE && !is_known(&seen.id.environment));
         try_join_all(strange.map(|seen| self.end_worker(&[], seen))).await?;
         Ok(())
+    }
+
+    async fn settle_live_workers(&self, environment: &Environment) -> Result<(), ActError> {
+        let pool = match self.store.state(&environment.name).await?.live {
+            Some(live) => {
+                let id = PoolId::new(&environment.name, live.generation);
+                Some(self.known_pool(&id).await?)
+            }
+            None => None,
+        };
+        self.settle_workers(environment, pool.as_ref()).await
     }
 
     /// Makes the workers of `environment` those of `pool`, or none.
@@ -116,7 +125,16 @@ impl Machine {
         let grace = known.map_or(GRACE, |worker| worker.grace);
         tracing::info!(worker = %seen.id, "a worker ends");
         self.tasks.stop(&seen.id, grace).await?;
-        Ok(self.tasks.remove(&seen.id).await?)
+        for _ in 0..2 {
+            match self.tasks.remove(&seen.id).await {
+                // It does not run: what is left of it is in nobody's way, and the next round removes it.
+                Err(error) if error.fault() == Fault::Permanent => {
+                    tracing::warn!(worker = %seen.id, error = %chain(&error), "a worker is not removed");
+                }
+                removed => return Ok(removed?),
+            }
+        }
+        Ok(())
     }
 }
 
