@@ -44,6 +44,9 @@ use target::Target;
 /// How often a cancel is looked for where nothing else wakes us.
 const BEAT: Duration = Duration::from_millis(200);
 
+/// Bytes that are written between two looks at the room that is left.
+const LOOK_EVERY: u64 = 16 << 20;
+
 /// What may be fetched.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
@@ -335,6 +338,19 @@ impl Unpacking {
             "there is no folder {} in it, the docroot",
             self.docroot.display()
         )))
+    }
+}
+
+/// Whether there is room for `bytes` more in the folder of `path`, beside what is left for others. Where that cannot be
+/// told, writing will tell.
+fn check_room(path: &Path, bytes: u64, bounds: &Bounds) -> Result<(), FetchError> {
+    match rustix::fs::statvfs(path.parent().unwrap_or(path)) {
+        Ok(room)
+            if room.f_bavail.saturating_mul(room.f_frsize) < bytes.saturating_add(bounds.spare) =>
+        {
+            Err(FetchError::Full(path.to_owned()))
+        }
+        _ => Ok(()),
     }
 }
 

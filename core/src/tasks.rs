@@ -264,8 +264,10 @@ pub struct ObservedTask {
     pub id: TaskId,
     /// Its release; none where it works on the working tree.
     pub release: Option<ReleaseId>,
-    /// Whether its command runs.
+    /// Whether its command runs, or ended and is started again.
     pub running: bool,
+    /// Whether it ended, and the engine waits for a moment before it starts it again.
+    pub restarting: bool,
 }
 
 /// Why a task was not run.

@@ -21,7 +21,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::crons::Crons;
 use crate::doctor::Machine as Examined;
-use crate::engine::act::Machine;
+use crate::engine::act::{Machine, Turns};
 
 /// Where the container engine listens, unless `DOCKER_HOST` names another unix socket.
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
@@ -56,7 +56,7 @@ pub fn fakes(shutdown: CancellationToken) -> Wired {
         store,
         clock,
         routes: Arc::default(),
-        workers: Arc::default(),
+        workers: Turns::default(),
     };
     Wired {
         machine,
@@ -117,7 +117,7 @@ pub async fn host(
         store,
         clock,
         routes: Arc::default(),
-        workers: Arc::default(),
+        workers: Turns::default(),
     };
     Ok(Wired {
         machine,

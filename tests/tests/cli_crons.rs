@@ -53,6 +53,16 @@ fn lease(owner: &str) -> CronLease {
     }
 }
 
+fn worker(name: &str, restarting: bool) -> Worker {
+    Worker {
+        name: name.into(),
+        run: vec!["php".into()],
+        running: true,
+        release: "cd".repeat(32),
+        restarting,
+    }
+}
+
 #[test]
 fn crons_and_workers_are_listed_with_how_they_went() {
     let skipped = CronRun {
@@ -70,12 +80,7 @@ fn crons_and_workers_are_listed_with_how_they_went() {
                 cron("newsletter", Some(skipped)),
                 cron("never", None),
             ],
-            workers: vec![Worker {
-                name: "queue".into(),
-                run: vec!["php".into()],
-                running: true,
-                release: "cd".repeat(32),
-            }],
+            workers: vec![worker("queue", false), worker("broken", true)],
             stopped: Some(lease("crons.stop")),
         }),
         ..Script::default()

@@ -233,6 +233,13 @@ async fn a_worker_that_ends_is_started_again_by_the_engine() {
         assert!(Instant::now() < patience, "it was not started again");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    // It ends at once whenever it is started: the engine waits longer and longer in between, and it is told apart from one
+    // that does its work.
+    while !tasks.list().await.unwrap()[0].restarting {
+        assert!(Instant::now() < patience, "it never waited for a start");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(tasks.list().await.unwrap()[0].running);
     tasks.stop(&task.id, GRACE).await.unwrap();
     assert!(matches!(
         tasks.look(&task.id).await.unwrap(),

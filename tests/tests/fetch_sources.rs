@@ -257,6 +257,24 @@ async fn more_than_may_come_is_refused_whether_it_is_said_before_or_not() {
     assert!(said.contains("did not come within"), "{said}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_leaves_room_for_others() {
+    let mut bed = Bed::new();
+    bed.bounds.spare = u64::MAX / 2;
+    let body = bed.archive("code");
+    let chunk = format!("{:x}\r\n", body.len()).into_bytes();
+    let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    let not_said = vec![head, chunk, body.clone(), b"\r\n0\r\n\r\n".to_vec()];
+    for answer in [vec![ok(&body)], not_said] {
+        let address = server(answer, true).await;
+        let said = bed.refused(&format!("{address}/x.tar")).await;
+        assert!(
+            said.contains("archive: the filesystem has too little room"),
+            "{said}"
+        );
+    }
+}
+
 /// Runs git in a folder.
 fn git(folder: &Path, arguments: &[&str]) -> String {
     let author = [

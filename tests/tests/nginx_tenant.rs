@@ -12,7 +12,7 @@ use stratus_core::{Environment, Router as _};
 use stratus_server::caches::Clearing;
 use stratus_server::clock::SystemClock;
 use stratus_server::crons::Crons;
-use stratus_server::engine::act::Machine;
+use stratus_server::engine::act::{Machine, Turns};
 use stratus_server::engine::route::{UpdateError, Updated};
 use stratus_tests::crowd::Crowd;
 use stratus_tests::fastcgi::Member;
@@ -94,7 +94,7 @@ async fn machine(bench: &Bench) -> Result<Machine> {
         store,
         clock,
         routes: Arc::default(),
-        workers: Arc::default(),
+        workers: Turns::default(),
     })
 }
 

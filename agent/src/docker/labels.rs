@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use bollard::models::ContainerSummaryStateEnum;
 use stratus_core::runtime::Observed;
 use stratus_core::tasks::{ObservedTask, Task, TaskCode, TaskId};
 use stratus_core::{Generation, InstallationId, OperationId, Pool, PoolId};
@@ -70,8 +71,12 @@ pub fn of_task(installation: &InstallationId, id: &TaskId) -> Labels {
     ])
 }
 
-/// The task that labels describe; `None` when they describe none.
-pub fn observed_task(labels: &Labels, running: bool) -> Option<ObservedTask> {
+/// The task that labels describe, with its container's state; `None` when they describe none.
+pub fn observed_task(
+    labels: &Labels,
+    state: Option<ContainerSummaryStateEnum>,
+) -> Option<ObservedTask> {
+    let restarting = state == Some(ContainerSummaryStateEnum::RESTARTING);
     let text = |name: &str| labels.get(name).map(String::as_str);
     Some(ObservedTask {
         id: TaskId {
@@ -79,7 +84,8 @@ pub fn observed_task(labels: &Labels, running: bool) -> Option<ObservedTask> {
             name: text(TASK)?.parse().ok()?,
         },
         release: text(RELEASE).and_then(|release| release.parse().ok()),
-        running,
+        running: restarting || state == Some(ContainerSummaryStateEnum::RUNNING),
+        restarting,
     })
 }
 

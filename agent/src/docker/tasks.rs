@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bollard::models::{
-    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummaryStateEnum,
-};
+use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum};
 use jiff::Timestamp;
 use stratus_core::fault::chain;
 use stratus_core::runtime::RuntimeError;
@@ -286,12 +284,7 @@ impl Tasks for DockerTasks {
         let label = Labels::from([(labels::INSTALLATION.to_owned(), installation)]);
         let found = self.engine().labelled(&label).await?;
         let tasks = found.into_iter().filter_map(|container| {
-            let up = [
-                ContainerSummaryStateEnum::RUNNING,
-                ContainerSummaryStateEnum::RESTARTING,
-            ];
-            let running = container.state.is_some_and(|state| up.contains(&state));
-            labels::observed_task(&container.labels.unwrap_or_default(), running)
+            labels::observed_task(&container.labels.unwrap_or_default(), container.state)
         });
         let mut tasks: Vec<_> = tasks.collect();
         tasks.sort_by(|a, b| a.id.cmp(&b.id));

@@ -1,7 +1,7 @@
 //! Downloads an archive by http or https into a file.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,11 +13,21 @@ use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
 use super::error::FetchError;
-use super::{Bounds, cancelled};
+use super::{Bounds, LOOK_EVERY, cancelled, check_room};
 use crate::tree::CancelFlag;
 
 /// Redirects that are followed.
 const HOPS: usize = 5;
+/// Where clouds hand out a machine's credentials, beside the link-local address that most of them share: Alibaba, Azure,
+/// Oracle, AWS.
+const METADATA: [IpAddr; 4] = [
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+];
+/// The port to which nothing is sent.
+const DISCARD: u16 = 9;
 
 /// Writes what `url` answers to the file at `to`.
 ///
@@ -68,10 +78,16 @@ async fn load(
     let error = |e: io::Error| FetchError::io("write", to, e);
     let mut file = File::create_new(to).await.map_err(error)?;
     let mut got: u64 = 0;
+    let mut looked = 0;
+    check_room(to, response.content_length().unwrap_or(0), bounds)?;
     while let Some(piece) = response.chunk().await.map_err(failed)? {
         got += piece.len() as u64;
         if got > bounds.packed {
             return Err(too_large(bounds));
+        }
+        if got >= looked + LOOK_EVERY {
+            check_room(to, 0, bounds)?;
+            looked = got;
         }
         file.write_all(&piece).await.map_err(error)?;
     }
@@ -163,7 +179,7 @@ pub(super) async fn outside(host: &str, port: u16) -> io::Result<Vec<SocketAddr>
     Ok(found)
 }
 
-/// Whether an environment may reach an address: what listens on this host alone, or hands out its credentials, it may not.
+/// Whether an environment may reach an address: what listens on this host, or hands out its credentials, it may not.
 pub(super) fn is_outside(ip: IpAddr) -> bool {
     let ip = ip.to_canonical();
     let own = ip.is_loopback() || ip.is_unspecified() || ip.is_multicast();
@@ -171,7 +187,20 @@ pub(super) fn is_outside(ip: IpAddr) -> bool {
         IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast() || ip.octets()[0] == 0,
         IpAddr::V6(ip) => ip.is_unicast_link_local(),
     };
-    !own && !near
+    !own && !near && !METADATA.contains(&ip) && !is_this_host(ip)
+}
+
+/// Whether an interface of this host has the address: what is sent there comes from there. Nothing is sent.
+fn is_this_host(ip: IpAddr) -> bool {
+    let any: IpAddr = match ip {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let from = UdpSocket::bind((any, 0)).and_then(|socket| {
+        socket.connect((ip, DISCARD))?;
+        socket.local_addr()
+    });
+    from.is_ok_and(|from| from.ip() == ip)
 }
 
 /// An address without what may be secret.

@@ -17,7 +17,7 @@ use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
 use super::download::{is_outside, outside};
 use super::error::FetchError;
-use super::{BEAT, Bounds};
+use super::{BEAT, Bounds, check_room};
 use crate::tree::CancelFlag;
 
 /// Where git and ssh are.
@@ -264,10 +264,8 @@ impl Repository<'_> {
             if size_of(self.folder) > self.bounds.packed || archive > self.bounds.limits.bytes {
                 return FetchError::Refused(format!("{} is too large", self.shown()));
             }
-            if let Ok(room) = rustix::fs::statvfs(to.parent().unwrap_or(to))
-                && room.f_bavail.saturating_mul(room.f_frsize) < self.bounds.spare
-            {
-                return FetchError::Full(to.to_owned());
+            if let Err(full) = check_room(to, 0, self.bounds) {
+                return full;
             }
         }
     }

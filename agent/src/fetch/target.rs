@@ -14,16 +14,14 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::Bounds;
 use super::error::FetchError;
+use super::{Bounds, LOOK_EVERY};
 use crate::tree::name::{Shown, components, join, parent, path_buf};
 use crate::tree::sys::Anchor;
 use crate::tree::{CancelFlag, stat};
 
 /// Bytes moved by one call.
 const PIECE: usize = 256 * 1024;
-/// How often the room on the filesystem is looked at, in bytes written.
-const LOOK_EVERY: u64 = 16 << 20;
 /// Most that the names of all folders have, in bytes.
 const NAMES_MAX: u64 = 256 << 20;
 /// The longest target of a link, in bytes.

@@ -497,11 +497,20 @@ fn this_host_is_not_reached_from_an_environment() {
         "::ffff:127.0.0.1",
         "224.0.0.1",
         "0.1.2.3",
+        "100.100.100.200",
+        "168.63.129.16",
+        "fd00:ec2::254",
     ] {
         assert!(!download::is_outside(ip.parse().unwrap()), "{ip}");
     }
     for ip in ["192.0.2.1", "10.0.0.1", "2001:db8::1"] {
         assert!(download::is_outside(ip.parse().unwrap()), "{ip}");
+    }
+    // Nor by an address that it has in a network: here that by which the rest of the world would be reached.
+    let way_out = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    if way_out.connect("192.0.2.1:9").is_ok() {
+        let own = way_out.local_addr().unwrap().ip();
+        assert!(!download::is_outside(own), "{own}");
     }
 }
 

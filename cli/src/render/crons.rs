@@ -44,7 +44,11 @@ fn cron(cron: &Cron) -> [String; 5] {
 }
 
 fn worker(worker: &Worker) -> [String; 3] {
-    let state = if worker.running { "running" } else { "down" };
+    let state = match (worker.restarting, worker.running) {
+        (true, _) => "ended, starts again",
+        (_, true) => "running",
+        _ => "down",
+    };
     let release = match worker.release.as_str() {
         "" => "-".to_owned(),
         release => short(release),

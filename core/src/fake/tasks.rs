@@ -115,6 +115,7 @@ impl Tasks for FakeMachine {
             id: id.clone(),
             release: task.release.clone(),
             running: task.state == TaskState::Running,
+            restarting: false,
         });
         Ok(observed.collect())
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use stratus_core::EnvironmentName;
 use stratus_core::crons::{CronRun, Lease, Owner, RunState, holding};
+use stratus_core::operation::Operation;
 use stratus_core::store::StoreError;
 use tokio::time::{Instant, timeout_at};
 
@@ -59,8 +60,23 @@ impl Crons {
         self.lease(environment).await
     }
 
-    /// Ends the leases of operations that do not hold the environment any more, or are stuck.
+    /// Ends the leases of operations that have ended, or are stuck.
     pub async fn release(&self, environment: &EnvironmentName) -> Result<(), StoreError> {
+        self.drop_leases(environment, |operation| operation.outcome.is_none())
+            .await
+    }
+
+    /// Ends the leases of operations that have ended without: what a user declared done is one of them.
+    pub(super) async fn drop_ended(&self, environment: &EnvironmentName) -> Result<(), StoreError> {
+        self.drop_leases(environment, |_| true).await
+    }
+
+    /// Ends the leases of operations, but for those that are unfinished and that `keeps` accepts.
+    async fn drop_leases(
+        &self,
+        environment: &EnvironmentName,
+        keeps: impl Fn(&Operation) -> bool,
+    ) -> Result<(), StoreError> {
         // In this order: an operation that begins in between has no lease here yet.
         let leases = self.inner.store.leases(environment).await?;
         let unfinished = self.inner.store.unfinished().await?;
@@ -68,10 +84,8 @@ impl Crons {
             let Owner::Operation(id) = &lease.owner else {
                 continue;
             };
-            let is_under_way = unfinished
-                .iter()
-                .any(|operation| &operation.id == id && operation.outcome.is_none());
-            if !is_under_way {
+            if !unfinished.iter().any(|o| &o.id == id && keeps(o)) {
+                tracing::info!(%environment, operation = %id, "its crons run again");
                 self.inner
                     .store
                     .drop_lease(environment, &lease.owner)

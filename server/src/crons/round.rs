@@ -47,6 +47,7 @@ impl Crons {
             if environment.crons.is_empty() {
                 continue;
             }
+            self.drop_ended(&environment.name).await?;
             for cron in &environment.crons {
                 match Schedule::parse(&cron.at, &cron.zone) {
                     Ok(schedule) => {

@@ -56,6 +56,7 @@ use tokio_util::sync::CancellationToken;
 use crate::caches::Clearing;
 use crate::clock::Clock;
 use crate::crons::Crons;
+pub use crate::engine::act::workers::Turns;
 use crate::engine::feed::Feed;
 
 /// Applies and undoes steps. Both read "ensure": twice is the same as once.
@@ -103,7 +104,7 @@ pub struct Machine {
     /// Serialises changes of the route table.
     pub routes: Arc<tokio::sync::Mutex<()>>,
     /// Serialises changes of workers.
-    pub workers: Arc<tokio::sync::Mutex<()>>,
+    pub workers: Turns,
 }
 
 /// Acts for the engine.

@@ -221,6 +221,7 @@ fn to_workers(environment: &Environment, seen: &[ObservedTask]) -> Vec<proto::Wo
             name: worker.name.clone(),
             run: worker.run.clone(),
             running: found.is_some_and(|seen| seen.running),
+            restarting: found.is_some_and(|seen| seen.restarting),
             release: release.map(ToString::to_string).unwrap_or_default(),
         }
     };

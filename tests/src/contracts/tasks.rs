@@ -170,6 +170,7 @@ impl Given<'_> {
             id: task.id.clone(),
             release: Some(self.pool.release.clone()),
             running,
+            restarting: false,
         }
     }
 

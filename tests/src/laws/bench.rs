@@ -15,7 +15,7 @@ use stratus_core::{
 use stratus_server::caches::Clearing;
 use stratus_server::clock::Clock;
 use stratus_server::crons::Crons;
-use stratus_server::engine::act::{Actor, Machine};
+use stratus_server::engine::act::{Actor, Machine, Turns};
 use stratus_server::engine::executor::Executor;
 use stratus_server::engine::feed::Feed;
 use stratus_server::engine::journal::Journal;
@@ -181,7 +181,7 @@ impl Bench {
             store,
             clock: self.clock.clone(),
             routes: Arc::default(),
-            workers: Arc::default(),
+            workers: Turns::default(),
         }
     }
 

@@ -11,7 +11,7 @@ use stratus_core::{Environment, EnvironmentState, OperationId, Store};
 use stratus_server::caches::Clearing;
 use stratus_server::crons::Crons;
 use stratus_server::engine::Engine;
-use stratus_server::engine::act::{Act, Actor, Machine};
+use stratus_server::engine::act::{Act, Actor, Machine, Turns};
 use stratus_server::engine::admission::{Submission, SubmitError};
 use tokio_util::sync::CancellationToken;
 
@@ -112,7 +112,7 @@ impl Control {
             store: store.clone(),
             clock: clock.clone(),
             routes: Arc::default(),
-            workers: Arc::default(),
+            workers: Turns::default(),
         });
         let engine = Engine::new(
             store.clone(),

@@ -155,7 +155,7 @@ const HELD: [(&str, &[&str]); 34] = [
         "rule 7: the lease of crons.stop",
         &[
             "contract/rules.rs crons_come_back_by_themselves_after_a_script_that_died_and_a_server_that_was_killed",
-            "saga_crons.rs a_start_ends_a_users_lease_and_no_operations",
+            "saga_crons/leases.rs a_start_ends_a_users_lease_and_no_operations",
         ],
     ),
     (

@@ -1,13 +1,17 @@
 //! Workers: commands that run all the time, of the live release and of no other.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 use stratus_core::environment::Worker;
 use stratus_core::fault::{Fault, Faulty, chain};
 use stratus_core::operation::Plan;
 use stratus_core::tasks::{ObservedTask, Task, TaskCode, TaskId, TaskName, TaskRestart};
 use stratus_core::{Environment, EnvironmentName, Pool, PoolId};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::engine::act::{ActError, Machine, target};
 
@@ -15,18 +19,41 @@ use crate::engine::act::{ActError, Machine, target};
 const PURPOSE: &str = "worker";
 /// How long a worker has for SIGTERM that is configured no more.
 const GRACE: Duration = Duration::from_mins(1);
+/// How often a start that is refused is tried within a round.
+const TRIES: u32 = 3;
+/// How many environments' workers are looked at at once.
+const AT_ONCE: usize = 8;
+
+/// Serialises changes of the workers of one environment.
+#[derive(Debug, Clone, Default)]
+pub struct Turns(Arc<Mutex<HashMap<EnvironmentName, Arc<Turn>>>>);
+
+type Turn = tokio::sync::Mutex<()>;
+
+impl Turns {
+    /// Waits for the turn of whoever asks; it ends when the guard is dropped.
+    async fn turn(&self, environment: &EnvironmentName) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            // Nobody waits for a turn that only this map knows.
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            turns.entry(environment.clone()).or_default().clone()
+        };
+        turn.lock_owned().await
+    }
+}
 
 impl Machine {
     /// Moves the workers to the pool that traffic was moved to: the old ones end first.
     pub(super) async fn move_workers(&self, plan: &Plan) -> Result<(), ActError> {
         let pool = self.known_pool(&target(plan)?).await?;
-        let _one_at_a_time = self.workers.lock().await;
+        let _turn = self.workers.turn(&plan.environment.name).await;
         self.settle_workers(&plan.environment, Some(&pool)).await
     }
 
     /// Stops the workers.
     pub(super) async fn halt_workers(&self, plan: &Plan) -> Result<(), ActError> {
-        let _one_at_a_time = self.workers.lock().await;
+        let _turn = self.workers.turn(&plan.environment.name).await;
         self.settle_workers(&plan.environment, None).await
     }
 
@@ -36,39 +63,54 @@ impl Machine {
             Some(id) => Some(self.known_pool(&id).await?),
             None => None,
         };
-        let _one_at_a_time = self.workers.lock().await;
+        let _turn = self.workers.turn(&plan.environment.name).await;
         self.settle_workers(&plan.environment, pool.as_ref()).await
     }
 
     /// Makes the workers of every environment that no operation holds those of its live pool; stops all others.
     pub async fn restore_all_workers(&self) -> Result<(), ActError> {
-        let _one_at_a_time = self.workers.lock().await;
         let environments = self.store.environments().await?;
-        let unfinished = self.store.unfinished().await?;
-        for environment in &environments {
-            let is_held = unfinished
-                .iter()
-                .any(|operation| operation.plan.environment.name == environment.name);
-            if is_held {
-                continue;
-            }
-            // One environment's failure does not keep the others' workers down.
+        // One environment's failure, or a worker of it that takes its time to end, does not keep the others' down.
+        let settled = environments.iter().map(|environment| async move {
             if let Err(error) = self.settle_live_workers(environment).await {
                 tracing::warn!(
                     environment = %environment.name, error = %chain(&error), "its workers are not as they should be"
                 );
             }
-        }
-        let is_known = |name: &EnvironmentName| environments.iter().any(|e| &e.name == name);
+        });
+        futures_util::stream::iter(settled)
+            .buffer_unordered(AT_ONCE)
+            .collect::<()>()
+            .await;
+        self.end_strange_workers().await
+    }
+
+    /// Ends the workers of environments that are configured no more.
+    async fn end_strange_workers(&self) -> Result<(), ActError> {
         let seen = self.tasks.list().await?;
+        let environments = self.store.environments().await?;
+        let is_known = |name: &EnvironmentName| environments.iter().any(|e| &e.name == name);
         let strange = seen
             .iter()
             .filter(|seen| seen.id.name.purpose() == PURPOSE && !is_known(&seen.id.environment));
-        try_join_all(strange.map(|seen| self.end_worker(&[], seen))).await?;
+        let ended = strange.map(|seen| async {
+            let _turn = self.workers.turn(&seen.id.environment).await;
+            self.end_worker(&[], seen).await
+        });
+        try_join_all(ended).await?;
         Ok(())
     }
 
     async fn settle_live_workers(&self, environment: &Environment) -> Result<(), ActError> {
+        let _turn = self.workers.turn(&environment.name).await;
+        let unfinished = self.store.unfinished().await?;
+        let name = &environment.name;
+        if unfinished
+            .iter()
+            .any(|held| &held.plan.environment.name == name)
+        {
+            return Ok(());
+        }
         let pool = match self.store.state(&environment.name).await?.live {
             Some(live) => {
                 let id = PoolId::new(&environment.name, live.generation);
@@ -101,19 +143,21 @@ impl Machine {
         Ok(())
     }
 
-    /// Starts a worker. One that is refused twice is told of and no failure: the site works without it, and the next round
-    /// tries again.
+    /// Starts a worker. One that an engine refuses which answers otherwise is told of and no failure: the site works
+    /// without it, and the next round tries again.
     async fn begin_worker(&self, task: &Task) -> Result<(), ActError> {
-        for _ in 0..2 {
-            match self.tasks.start(task).await {
-                Err(error) if error.fault() == Fault::Permanent => {
-                    tracing::error!(worker = %task.id, error = %chain(&error), "a worker does not start");
-                }
-                started => {
-                    started?;
-                    return Ok(());
-                }
+        for _ in 0..TRIES {
+            let Err(error) = self.tasks.start(task).await else {
+                return Ok(());
+            };
+            if error.fault() == Fault::Transient {
+                self.tasks.list().await?;
             }
+            tracing::error!(worker = %task.id, error = %chain(&error), "a worker does not start");
+        }
+        // Nothing of it is left behind that runs later, when nobody looks.
+        if let Err(error) = self.tasks.remove(&task.id).await {
+            tracing::warn!(worker = %task.id, error = %chain(&error), "a worker is not removed");
         }
         Ok(())
     }
