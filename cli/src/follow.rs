@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use stratus_proto::v1::{
-    GetOperationRequest, Operation, Phase, SubmitReply, SubmitRequest, WatchReply, WatchRequest,
+    GetOperationRequest, Operation, Outcome, Phase, SubmitReply, SubmitRequest, WatchReply,
+    WatchRequest,
 };
 use tokio::time::Instant;
 
@@ -121,14 +122,20 @@ impl<'a> Follower<'a> {
             self.pause = FIRST_PAUSE;
             self.view.event(&event);
             if event.phase() == Phase::Finished {
-                if let Some(operation) = event.operation {
-                    return Ok(operation);
-                }
-                let request = GetOperationRequest {
-                    operation: id.into(),
+                let got = match event.operation {
+                    Some(operation) => operation,
+                    None => {
+                        let request = GetOperationRequest {
+                            operation: id.into(),
+                        };
+                        let got = answer(ANSWER_LIMIT, operations.get(request)).await;
+                        got.map_err(Broken::Refused)?
+                    }
                 };
-                let got = answer(ANSWER_LIMIT, operations.get(request)).await;
-                return got.map_err(Broken::Refused);
+                // One that was stuck and is helped goes on: the end of before is not its end.
+                if got.outcome() != Outcome::Running {
+                    return Ok(got);
+                }
             }
         }
     }

@@ -4,10 +4,12 @@
 
 mod bound;
 mod caches;
+mod carried;
 mod convert;
 mod crons;
 mod doctor;
 mod environments;
+mod methods;
 mod nginx;
 mod operations;
 mod releases;
@@ -44,6 +46,7 @@ use tower::{Layer, Service};
 
 use crate::control::Control;
 use bound::Scope;
+use carried::{Carried, Carrier};
 use sockets::Sockets;
 
 /// Largest message in, in bytes.
@@ -89,18 +92,20 @@ async fn serve_api<G>(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()>
 where
-    G: Layer<Routes> + Clone,
+    G: Layer<Carried<Routes>> + Clone,
     G::Service:
         Service<http::Request<Body>, Response = http::Response<Body>> + Clone + Send + 'static,
     <G::Service as Service<http::Request<Body>>>::Error: Into<Box<dyn Error + Send + Sync>> + Send,
     <G::Service as Service<http::Request<Body>>>::Future: Send,
 {
     let stop = shutdown.clone();
+    let carrier = Carrier::new();
     let serving = Server::builder()
         .concurrency_limit_per_connection(64)
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
         .layer(gate)
+        .layer(carrier.clone())
         .add_service(OperationsServer::new(api.clone()).max_decoding_message_size(MESSAGE_MAX))
         .add_service(EnvironmentsServer::new(api.clone()).max_decoding_message_size(MESSAGE_MAX))
         .add_service(ReleasesServer::new(api.clone()).max_decoding_message_size(MESSAGE_MAX))
@@ -115,6 +120,7 @@ where
         ended = serving => ended?,
         () = async { shutdown.cancelled().await; tokio::time::sleep(GOODBYE).await; } => {}
     }
+    carrier.idle(GOODBYE).await;
     Ok(())
 }
 

@@ -86,6 +86,11 @@ impl Report {
                         *counted = *tally;
                     }
                 }
+                Output::Counted(tally) => {
+                    if let Some((_, counted)) = &mut report.drain {
+                        *counted = *tally;
+                    }
+                }
                 Output::Fetched(fetched) => report.commit.clone_from(&fetched.commit),
                 Output::Ran(ran) => report.hooks.extend(ran.iter().cloned()),
                 Output::Copied(snapshot) => report.snapshot = Some(snapshot.clone()),

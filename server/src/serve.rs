@@ -54,7 +54,6 @@ async fn run(
     if let Err(error) = machine.restore_routes().await {
         tracing::error!(error = %chain(&error), "nginx does not serve what it should yet");
     }
-    machine.sweep_releases().await?;
     let engine = Engine::new(
         machine.store.clone(),
         machine.runtime.clone(),
@@ -63,6 +62,8 @@ async fn run(
         shutdown.clone(),
     );
     engine.recover().await?;
+    // Only now: requests may be waiting for what goes on.
+    machine.sweep_releases().await?;
     let (caches, crons) = (machine.caches.clone(), machine.crons.clone());
     caches.recover().await?;
     crons.recover().await?;

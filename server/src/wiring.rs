@@ -147,10 +147,11 @@ async fn engine(shutdown: &CancellationToken) -> anyhow::Result<Engine> {
 
 /// How nginx runs, by the configuration.
 pub fn nginx_settings(config: &Config) -> Settings {
-    let longest_drain = config
+    // Old workers finish what they have: downloads, and requests that wait for a pool that stands still.
+    let longest = config
         .environments
         .iter()
-        .map(|e| e.drain)
+        .map(|e| e.drain.max(e.hold))
         .max()
         .unwrap_or_default();
     Settings {
@@ -161,7 +162,7 @@ pub fn nginx_settings(config: &Config) -> Settings {
         ports: vec![80, 8080],
         workers: std::thread::available_parallelism()
             .map_or(1, |n| u16::try_from(n.get()).unwrap_or(u16::MAX)),
-        shutdown_timeout: longest_drain + SHUTDOWN_MARGIN,
+        shutdown_timeout: longest + SHUTDOWN_MARGIN,
         confirm_within: Duration::from_secs(10),
         debug_header: if config.nginx.debug_header {
             DebugHeader::Shown

@@ -253,6 +253,24 @@ fn watching_an_operation_by_its_id_ends_as_it_ends() {
 }
 
 #[test]
+fn watching_an_operation_that_was_helped_goes_on_past_its_older_end() {
+    let stuck = Story::default()
+        .event(Phase::Failed, "drain", "the engine does not answer")
+        .event(Phase::Finished, "", "")
+        .event(Phase::Resumed, "drain", "");
+    let lines = stuck
+        .step("drain", 40)
+        .finish(story::operation(Kind::Switch, Outcome::Completed));
+    let mut script = story::script(Kind::Switch, lines);
+    script.operation = Some(Ok(story::operation(Kind::Switch, Outcome::Running)));
+    let server = Scripted::start(script);
+    let words = format!("operations.watch {}", story::ID);
+    let transcript = run(&server.socket(), &words);
+    assert_eq!(transcript.code, Some(0), "{transcript}");
+    assert!(transcript.stdout.contains("switched shop"), "{transcript}");
+}
+
+#[test]
 fn watching_what_does_not_exist_fails() {
     let server = Scripted::start(Script::default());
     assert_snapshot!(run(&server.socket(), "operations.watch 0190"));

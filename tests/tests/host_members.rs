@@ -63,34 +63,39 @@ async fn a_request_beyond_the_drain_limit_is_cut_and_no_other() {
     let stage = Running::open("cut", 1, "").await.unwrap();
     stage.place.reconfigure("drain: 30s", "drain: 2s").unwrap();
     stage.place.done(&["environments.apply"]).await.unwrap();
-    stage.shop.release(1).unwrap();
-    stage.place.done(&["zerodowntime.init"]).await.unwrap();
     let load = Load::start(plan(&stage.place)).unwrap();
     let handle = load.handle();
     handle.mark(1);
     assert!(handle.wait_for(|counts| counts.requests >= 20).await);
-    let place = stage.place.clone();
-    let began = Instant::now();
-    let long = tokio::spawn(async move {
-        let answer = place.visit("/slow.php?ms=15000").await;
-        (answer, began.elapsed())
-    });
-    // Time for the request to reach a worker: nothing tells that it did.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    handle.allow(2);
-    let switch = stage.place.done(&["zerodowntime.switch"]).await.unwrap();
-    handle.mark(2);
-    let (answer, took) = long.await.unwrap();
-    let drained = switch["drained_ms"].as_u64().unwrap();
-    assert!((2_000..6_000).contains(&drained), "{switch}");
-    assert!(took < Duration::from_secs(12), "{took:?}: it was not cut");
-    let whole = answer.as_ref().is_ok_and(|answer| answer.status == 200);
-    assert!(!whole, "{answer:?}");
+    // A switch cuts when it has drained; a deployment when nothing can go back any more.
+    for (generation, command) in [(2, "zerodowntime.switch"), (3, "deploy")] {
+        stage.shop.release(generation - 1).unwrap();
+        if command == "zerodowntime.switch" {
+            stage.place.done(&["zerodowntime.init"]).await.unwrap();
+        }
+        let place = stage.place.clone();
+        let long = tokio::spawn(async move {
+            let began = Instant::now();
+            let answer = place.visit("/slow.php?ms=20000").await;
+            (answer, began.elapsed())
+        });
+        // Time for the request to reach a worker: nothing tells that it did.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        handle.allow(generation);
+        let moved = stage.place.done(&[command]).await.unwrap();
+        handle.mark(generation);
+        let (answer, took) = long.await.unwrap();
+        let drained = moved["drained_ms"].as_u64().unwrap();
+        assert!((2_000..6_000).contains(&drained), "{moved}");
+        assert!(took < Duration::from_secs(17), "{took:?}: it was not cut");
+        let whole = answer.as_ref().is_ok_and(|answer| answer.status == 200);
+        assert!(!whole, "{answer:?}");
+        // Null where records may be missing; never a guess.
+        if let (Some(cut), Some(lost)) = (moved["cut"].as_u64(), moved["lost"].as_u64()) {
+            assert_eq!(cut + lost, 1, "{moved}");
+        }
+    }
     let load = load.stop().await;
     assert_eq!(load.counts.failed, 0, "{}", load.table());
-    // Null where records may be missing; never a guess.
-    if let (Some(cut), Some(lost)) = (switch["cut"].as_u64(), switch["lost"].as_u64()) {
-        assert_eq!(cut + lost, 1, "{switch}");
-    }
-    stage.serves(Some(2)).await.unwrap();
+    stage.serves(Some(3)).await.unwrap();
 }

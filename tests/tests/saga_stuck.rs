@@ -1,14 +1,17 @@
 //! Stuck is not for ever, and a stopped server goes on where it was.
 
+use std::sync::Arc;
+
 use stratus_core::Store;
 use stratus_core::fault::Fault;
 use stratus_core::operation::decide::SETTLE_TRIES;
-use stratus_core::operation::{Direction, Kind, Outcome, Step};
+use stratus_core::operation::{Direction, Kind, Mode, Outcome, Step};
 use stratus_server::engine::ControlError;
+use stratus_server::engine::act::Actor;
 use stratus_server::engine::admission::SubmitError;
 use stratus_tests::laws::control::Control;
-use stratus_tests::laws::faults::FOR_EVER;
-use stratus_tests::laws::sample::init;
+use stratus_tests::laws::faults::{FOR_EVER, Fail, Failing, Side};
+use stratus_tests::laws::sample::{deploy, environment, init};
 
 #[tokio::test(start_paused = true)]
 async fn a_stuck_operation_holds_its_environment_over_a_restart_until_it_is_helped() {
@@ -116,4 +119,81 @@ async fn a_shutdown_stops_between_steps_and_the_next_start_goes_on() {
     let control = Control::over(machine, store, clock, |actor| actor);
     control.engine.recover().await.unwrap();
     assert_eq!(control.ended(&switch.id).await, Outcome::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_leaves_nobody_waiting_for_a_pool_that_stands_still() {
+    let (control, gate) = Control::held_at(Step::Drain);
+    gate.open(1);
+    control.deploy().await;
+    control.machine.edit();
+    let deploy = control.submit(deploy(Mode::Consistent)).await.unwrap();
+    gate.reached(2).await;
+    assert_eq!(control.machine.world().frozen.len(), 1);
+    control.shutdown.cancel();
+    gate.open(1);
+    control.engine.stopped().await;
+    assert!(
+        control.machine.world().frozen.is_empty(),
+        "{}",
+        control.journal(&deploy.id).await
+    );
+    let stored = control.store.operation(&deploy.id).await.unwrap().unwrap();
+    assert_eq!(stored.outcome, None, "the rest can wait");
+
+    let Control {
+        machine,
+        store,
+        clock,
+        ..
+    } = control;
+    let control = Control::over(machine, store, clock, |actor| actor);
+    control.engine.recover().await.unwrap();
+    assert_eq!(control.ended(&deploy.id).await, Outcome::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_that_is_stuck_with_its_pool_frozen_shows_the_maintenance_page_until_it_is_helped()
+ {
+    let fail = Fail {
+        step: Step::Route,
+        direction: Direction::Back,
+        side: Side::Before,
+        fault: Fault::Transient,
+        times: FOR_EVER,
+    };
+    let mut failing = None;
+    let control = Control::with(|actor| -> Actor {
+        let hook = Fail {
+            step: Step::BeforeSwitch,
+            direction: Direction::Forward,
+            fault: Fault::Permanent,
+            ..fail
+        };
+        let way_back = Arc::new(Failing::new(actor, fail));
+        failing = Some(way_back.clone());
+        Arc::new(Failing::new(way_back, hook))
+    });
+    control.deploy().await;
+    control.machine.edit();
+    let mut shop = environment("shop");
+    shop.hooks.before_switch = vec![vec!["print".to_owned(), "x".to_owned()]];
+    let deploy = control.submit_for(shop, deploy(Mode::Consistent)).await;
+    let deploy = deploy.unwrap();
+    let stuck = control.ended(&deploy.id).await;
+    assert!(
+        matches!(
+            stuck,
+            Outcome::Stuck {
+                direction: Direction::Back,
+                ..
+            }
+        ),
+        "{stuck:?}"
+    );
+    assert_eq!(control.machine.world().closed.len(), 1);
+    failing.unwrap().heal();
+    control.engine.resume(&deploy.id).await.unwrap();
+    assert_eq!(control.ended(&deploy.id).await, Outcome::Undone);
+    assert!(control.machine.world().closed.is_empty());
 }

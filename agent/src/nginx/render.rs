@@ -55,7 +55,7 @@ pub struct Settings {
     pub ports: Vec<u16>,
     /// Its worker processes: a number and not `auto`, so that it can be told when all old ones are gone.
     pub workers: u16,
-    /// How long an old worker may take over its last requests; longer than any drain limit.
+    /// How long an old worker may take over its last requests; longer than any drain and any hold.
     pub shutdown_timeout: Duration,
     /// How long nginx, or a pool behind it, may take to answer as it should.
     pub confirm_within: Duration,
@@ -147,7 +147,13 @@ pub fn render(
         } else {
             Doors::One(listens(settings, first, |_| true))
         };
-        http.extend(site::servers(site, &rules(table, site)?, doors, layout)?);
+        http.extend(site::servers(
+            site,
+            &rules(table, site)?,
+            doors,
+            settings,
+            layout,
+        )?);
     }
     if sites.is_empty() {
         http.push(site::nothing(listens(settings, Rank::First, |_| true)));
@@ -290,6 +296,7 @@ fn base(settings: &Settings, layout: &Layout) -> Result<Vec<Directive>, Unprinta
         Directive::words("uwsgi_temp_path", &["/tmp/uwsgi"]),
     ];
     http.extend(fastcgi::transport());
+    http.extend(closed::counting());
     if settings.debug_header == DebugHeader::Hidden {
         http.extend(generation_for_varnish());
     }

@@ -205,9 +205,16 @@ pub fn failure(operation: &Operation) -> CliError {
                     "or, when it is as it should be: stratus operations.resolve {id}"
                 ))
         }
-        _ => error(format!("{what} was undone: {first}"))
+        Outcome::Undone => error(format!("{what} was undone: {first}"))
             .hint("what was live before is live now")
             .hint("mend the cause and repeat the command"),
+        other => {
+            let stands = lower(other.as_str_name());
+            error(format!(
+                "{what} has not come to an end, it is {stands}: {first}"
+            ))
+            .hint(format!("follow it with: stratus operations.watch {id}"))
+        }
     };
     error.operation(operation)
 }

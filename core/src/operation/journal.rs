@@ -108,6 +108,8 @@ pub enum Output {
         /// What visitors saw from the change of route on, where it could be counted.
         tally: Option<Tally>,
     },
+    /// Of Park, where requests of the old pool were cut: what visitors saw, where it could be counted.
+    Counted(Option<Tally>),
     /// Of Drain.
     Drained {
         /// How long it took, milliseconds.

@@ -56,6 +56,7 @@ use tokio_util::sync::CancellationToken;
 use crate::caches::Clearing;
 use crate::clock::Clock;
 use crate::crons::Crons;
+pub(in crate::engine) use crate::engine::act::hold::{has_moved, holds};
 pub use crate::engine::act::workers::Turns;
 use crate::engine::feed::Feed;
 
@@ -66,6 +67,8 @@ pub trait Act: Send + Sync {
     async fn apply(&self, step: Step, situation: &Situation<'_>) -> Result<Output, ActError>;
     /// Undoes a step, which may have had all, some or none of its effect.
     async fn undo(&self, step: Step, situation: &Situation<'_>) -> Result<(), ActError>;
+    /// The operation is stuck: nobody goes on before a person helps.
+    async fn gave_up(&self, situation: &Situation<'_>);
 }
 
 /// What a step may look at.
@@ -201,18 +204,13 @@ impl Act for Machine {
             Step::Freeze => self.runtime.freeze(&target(plan)?).await?,
             Step::Route => self.route(plan).await?,
             Step::Roll => self.roll(situation).await?,
-            Step::Thaw => self.let_go(plan).await?,
+            Step::Thaw => self.thaw(plan).await?,
             Step::Confirm => self.confirm(plan).await?,
             Step::Promote => self.promote(plan).await?,
             Step::Drain => return self.while_held(situation, self.drain(plan)).await,
             Step::Check => self.check(situation).await?,
             Step::Clear => return self.clear(plan).await,
-            Step::Park => {
-                self.park(situation).await?;
-                if plan.freezes() {
-                    return Ok(self.hold(situation).await);
-                }
-            }
+            Step::Park => return self.park(situation).await,
             Step::Unstage => self.unstage(plan).await?,
             Step::Discard => self.discard(plan).await?,
             Step::Retire => self.retire(plan).await?,
@@ -241,7 +239,7 @@ impl Act for Machine {
             Step::Start => self.runtime.stop(&target(plan)?, init::STOP_GRACE).await?,
             Step::Stage => self.unstage(plan).await?,
             Step::Freeze => self.let_go(plan).await?,
-            Step::Route | Step::Roll => self.unroute(plan).await?,
+            Step::Route | Step::Roll => self.unroute(situation).await?,
             Step::Promote => self.demote(plan).await?,
             // They have no effect of their own, or are not undone: see the table above.
             Step::Preflight
@@ -261,6 +259,10 @@ impl Act for Machine {
             | Step::Reap => {}
         }
         Ok(())
+    }
+
+    async fn gave_up(&self, situation: &Situation<'_>) {
+        self.close_if_held(situation).await;
     }
 }
 

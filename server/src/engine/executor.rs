@@ -1,18 +1,18 @@
 //! Carries out one operation: asks `decide`, writes down what begins, acts, writes down what came of it.
 //!
 //! The executor owns its operation. It stops only when the operation ended, the journal cannot be written, or the
-//! server shuts down; always between steps, never inside one.
+//! server shuts down; always between steps, never inside one, and not while requests wait for a pool that stands still.
 
 use std::sync::Arc;
 
 use stratus_core::operation::decide::backoff;
 use stratus_core::operation::step::Class;
-use stratus_core::operation::{Decision, Direction, Entry, Event, Outcome, Output, decide};
+use stratus_core::operation::{Decision, Direction, Entry, Event, Outcome, Output, Plan, decide};
 use stratus_core::store::{Operation, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::engine::act::{ActError, Actor, Situation};
+use crate::engine::act::{ActError, Actor, Situation, holds};
 use crate::engine::failpoint::{self, Point};
 use crate::engine::journal::Journal;
 
@@ -40,11 +40,17 @@ impl Executor {
         loop {
             let read = entries.last().map_or(0, |e: &Entry| e.number);
             entries.extend(self.journal.read(&operation.id, read).await?);
-            if self.shutdown.is_cancelled() {
+            // Nobody but this process lets go what waits for a pool that stands still.
+            let holding = holds(&operation.plan, &entries);
+            if self.shutdown.is_cancelled() && !holding {
                 return Ok(None);
             }
             let (step, direction, failures) = match decide(&operation.plan, &entries) {
                 Decision::Done(outcome) => {
+                    if matches!(outcome, Outcome::Stuck { .. }) {
+                        let situation = self.situation(&operation.plan, &entries);
+                        self.actor.gave_up(&situation).await;
+                    }
                     self.journal.finish(&operation.id, outcome).await?;
                     return Ok(Some(outcome));
                 }
@@ -53,8 +59,11 @@ impl Executor {
             };
             if failures > 0 {
                 let class = operation.plan.class(step);
-                let heeds_cancel = direction == Direction::Forward && class == Class::Undo;
-                if self.waited(backoff(failures), heeds_cancel).await.is_err() {
+                let heeds = Heeds {
+                    cancel: direction == Direction::Forward && class == Class::Undo,
+                    shutdown: !holding,
+                };
+                if self.waited(backoff(failures), heeds).await.is_err() {
                     continue;
                 }
             }
@@ -66,11 +75,20 @@ impl Executor {
     ///
     /// Only a step before the pivot heeds a cancel: of one that came too late the journal would say nothing new, and the
     /// tries would be used up without a wait.
-    async fn waited(&self, wait: std::time::Duration, heeds_cancel: bool) -> Result<(), ()> {
+    async fn waited(&self, wait: std::time::Duration, heeds: Heeds) -> Result<(), ()> {
         tokio::select! {
             () = tokio::time::sleep(wait) => Ok(()),
-            () = self.shutdown.cancelled() => Err(()),
-            () = self.cancel.cancelled(), if heeds_cancel => Err(()),
+            () = self.shutdown.cancelled(), if heeds.shutdown => Err(()),
+            () = self.cancel.cancelled(), if heeds.cancel => Err(()),
+        }
+    }
+
+    fn situation<'a>(&'a self, plan: &'a Plan, entries: &'a [Entry]) -> Situation<'a> {
+        Situation {
+            plan,
+            entries,
+            cancel: self.cancel.clone(),
+            feed: self.journal.feed(),
         }
     }
 
@@ -94,12 +112,7 @@ impl Executor {
             // A user's word came in between. It was said before this step began: what comes next is decided again.
             return Ok(());
         }
-        let situation = Situation {
-            plan,
-            entries,
-            cancel: self.cancel.clone(),
-            feed: self.journal.feed(),
-        };
+        let situation = self.situation(plan, entries);
         let result = match direction {
             Direction::Forward => self.actor.apply(name, &situation).await,
             Direction::Back => self
@@ -121,6 +134,12 @@ impl Executor {
         pass(Point::AfterResult);
         Ok(())
     }
+}
+
+/// What ends a wait early.
+struct Heeds {
+    cancel: bool,
+    shutdown: bool,
 }
 
 fn failed(operation: &Operation, step: usize, direction: Direction, error: &ActError) -> Event {

@@ -2,17 +2,26 @@
 
 use stratus_core::fault::chain;
 use stratus_core::runtime::Restart;
-use stratus_core::store::StoreError;
+use stratus_core::store::{Operation, StoreError};
 use stratus_core::{EnvironmentName, PoolId};
 
 use crate::engine::Engine;
-use crate::engine::act::{ActError, Machine};
+use crate::engine::act::{ActError, Machine, has_moved};
 
 impl Machine {
     /// Starts the live pool of every environment where it does not run, and sets its restart policy. One environment's
     /// failure does not keep the others down.
     pub async fn restore_live(&self) -> Result<(), StoreError> {
+        let unfinished = self.store.unfinished().await?;
         for environment in self.store.environments().await? {
+            let holder = unfinished
+                .iter()
+                .find(|operation| operation.plan.environment.name == environment.name);
+            if let Some(holder) = holder
+                && self.has_moved(holder).await?
+            {
+                continue;
+            }
             if let Err(error) = self.restore_environment(&environment.name).await {
                 tracing::error!(
                     environment = %environment.name, error = %chain(&error), "the live pool cannot be restored"
@@ -20,6 +29,13 @@ impl Machine {
             }
         }
         Ok(())
+    }
+
+    /// Whether a consistent deployment has moved traffic away from the live pool: it goes on, or back, by itself, and no old
+    /// code may run beside its hooks.
+    async fn has_moved(&self, holder: &Operation) -> Result<bool, StoreError> {
+        let entries = self.store.journal(&holder.id, 0).await?;
+        Ok(has_moved(&holder.plan, &entries))
     }
 
     async fn restore_environment(&self, name: &EnvironmentName) -> Result<(), ActError> {

@@ -1,5 +1,5 @@
-//! What the socket of one environment answers: a table that decides on every method, and the gate that holds requests
-//! against it. What is not in the table is refused.
+//! What the socket of one environment answers: the gate that holds requests against the table of all methods. What is not
+//! in the table is refused.
 //!
 //! ```text
 //! request ──► gate: may this process call this method? ──► service, which sees the one environment only
@@ -16,6 +16,8 @@ use tonic::codegen::http::{Request, Response};
 use tonic::transport::server::UdsConnectInfo;
 use tower::{Layer, Service};
 
+use super::methods::{self, Reach};
+
 /// What a socket gives access to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Scope {
@@ -23,65 +25,6 @@ pub(super) enum Scope {
     Host,
     /// This environment alone.
     Environment(EnvironmentName),
-}
-
-/// How far a method reaches on the socket of an environment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reach {
-    /// The socket's own environment: which is also the one that is meant where none is named.
-    Own,
-    /// Nothing: it is the operator's, because of this.
-    Operator(&'static str),
-}
-
-/// Every method, by its path without `/stratus.v1.`.
-const METHODS: [(&str, Reach); 29] = [
-    ("Operations/Submit", Reach::Own),
-    ("Operations/Watch", Reach::Own),
-    ("Operations/Cancel", Reach::Own),
-    ("Operations/Get", Reach::Own),
-    ("Operations/List", Reach::Own),
-    ("Operations/Resume", Reach::Own),
-    (
-        "Operations/Resolve",
-        Reach::Operator("it vouches for the state of the host"),
-    ),
-    ("Environments/List", Reach::Own),
-    ("Environments/Show", Reach::Own),
-    (
-        "Environments/Apply",
-        Reach::Operator("it reads the configuration of all environments"),
-    ),
-    ("Environments/Status", Reach::Own),
-    ("Environments/Diff", Reach::Own),
-    ("Environments/SetMaintenance", Reach::Own),
-    ("Environments/Database", Reach::Own),
-    ("Environments/PhpOptions", Reach::Own),
-    ("Releases/List", Reach::Own),
-    ("Releases/Pin", Reach::Own),
-    ("Releases/Unpin", Reach::Own),
-    ("Nginx/Update", Reach::Own),
-    ("Caches/Clear", Reach::Own),
-    ("Caches/Invalidation", Reach::Own),
-    ("Crons/List", Reach::Own),
-    ("Crons/Logs", Reach::Own),
-    ("Crons/Run", Reach::Own),
-    ("Crons/Await", Reach::Own),
-    ("Crons/Stop", Reach::Own),
-    ("Crons/Start", Reach::Own),
-    ("Crons/Idle", Reach::Own),
-    (
-        "Doctor/Check",
-        Reach::Operator("it looks at the whole host"),
-    ),
-];
-
-fn reach(path: &str) -> Reach {
-    let method = path.strip_prefix("/stratus.v1.").unwrap_or(path);
-    let found = METHODS.iter().find(|(known, _)| *known == method);
-    found.map_or(Reach::Operator("it was not opened to environments"), |f| {
-        f.1
-    })
 }
 
 /// That a request named another environment than the socket's.
@@ -112,7 +55,7 @@ impl Bound {
                 self.environment, self.owner
             )));
         }
-        match reach(request.uri().path()) {
+        match methods::at(request.uri().path()).reach {
             Reach::Own => None,
             Reach::Operator(why) => Some(Status::permission_denied(format!(
                 "this socket is bound to the environment {}, and this is for the operator: {why}; call stratus on the host",
@@ -164,31 +107,6 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_table_decides_on_every_method_of_every_service() {
-        let mut table: Vec<_> = METHODS
-            .iter()
-            .map(|(method, _)| format!("/stratus.v1.{method}"))
-            .collect();
-        let mut all: Vec<_> = stratus_proto::METHODS.to_vec();
-        table.sort();
-        all.sort_unstable();
-        assert_eq!(table, all);
-    }
-
-    #[test]
-    fn a_method_that_nobody_decided_on_is_refused() {
-        for path in [
-            "/stratus.v1.Secrets/All",
-            "Operations/Submit/",
-            "/stratus.v2.Operations/Submit",
-            "",
-        ] {
-            assert!(matches!(reach(path), Reach::Operator(_)), "{path}");
-        }
-        assert_eq!(reach("/stratus.v1.Operations/Submit"), Reach::Own);
-    }
 
     #[test]
     fn who_is_not_known_does_not_pass() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use stratus_core::operation::Event;
 use stratus_core::store::Operation;
-use stratus_proto::v1::WatchReply;
+use stratus_proto::v1::{self as proto, WatchReply};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
@@ -54,10 +54,13 @@ async fn send_all(
             after = entry.number;
             let mut reply = to_event(operation, entry);
             let finished = matches!(entry.event, Event::Finished { .. });
-            // A stuck operation that was resumed has an older end in its journal: only the last one counts.
-            let last = finished && entries.last().is_some_and(|e| e.number == entry.number);
+            // A stuck operation that was resumed has an older end in its journal: only the last one counts, and only if
+            // nobody helped it since.
+            let mut last = finished && entries.last().is_some_and(|e| e.number == entry.number);
             if last {
-                reply.operation = Some(report(engine, operation).await?);
+                let report = report(engine, operation).await?;
+                last = report.outcome() != proto::Outcome::Running;
+                reply.operation = last.then_some(report);
             }
             if replies.send(Ok(reply)).await.is_err() || last {
                 return Ok(());

@@ -87,6 +87,10 @@ impl Act for Failing {
         self.inner.undo(step, situation).await?;
         self.strikes(step, Direction::Back, Side::After)
     }
+
+    async fn gave_up(&self, situation: &Situation<'_>) {
+        self.inner.gave_up(situation).await;
+    }
 }
 
 /// Does everything twice.
@@ -102,6 +106,10 @@ impl Act for Twice {
     async fn undo(&self, step: Step, situation: &Situation<'_>) -> Result<(), ActError> {
         self.0.undo(step, situation).await?;
         self.0.undo(step, situation).await
+    }
+
+    async fn gave_up(&self, situation: &Situation<'_>) {
+        self.0.gave_up(situation).await;
     }
 }
 
@@ -157,6 +165,10 @@ impl Act for Gate {
     async fn undo(&self, step: Step, situation: &Situation<'_>) -> Result<(), ActError> {
         self.inner.undo(step, situation).await
     }
+
+    async fn gave_up(&self, situation: &Situation<'_>) {
+        self.inner.gave_up(situation).await;
+    }
 }
 
 /// Seeded: takes a step that failed for one without effect.
@@ -194,6 +206,10 @@ impl Act for TrustsFailures {
         }
         self.inner.undo(step, situation).await
     }
+
+    async fn gave_up(&self, situation: &Situation<'_>) {
+        self.inner.gave_up(situation).await;
+    }
 }
 
 /// Seeded: a second promotion makes the live pool its own predecessor.
@@ -226,5 +242,9 @@ impl Act for NaivePromote {
 
     async fn undo(&self, step: Step, situation: &Situation<'_>) -> Result<(), ActError> {
         self.inner.undo(step, situation).await
+    }
+
+    async fn gave_up(&self, situation: &Situation<'_>) {
+        self.inner.gave_up(situation).await;
     }
 }

@@ -1,4 +1,5 @@
-//! A site that is closed to visitors: while one of two files is there, PHP is answered by a page of its own.
+//! A site that is closed to visitors: while one of two files is there, PHP is answered by a page of its own. So it is where
+//! more requests wait than the pool's queue takes, or than one site may hold up without hurting the others.
 //!
 //! Static files, the readiness check and the private socket are answered all the same.
 
@@ -14,6 +15,8 @@ const PAGE: &str = "/.stratus/maintenance";
 const PLAIN: &str = "@maintenance";
 /// What is said where the operator has no page.
 const SENTENCE: &str = "This site is being maintained. Please try again soon.";
+/// Name of the table that counts requests for PHP.
+const WAITING: &str = "stratus_waiting";
 /// Who is shut out: 1 for them, 0 for the exempt.
 const VISITOR: &str = "stratus_visitor";
 
@@ -56,6 +59,25 @@ pub(super) fn gate() -> [Directive; 2] {
         ),
         Directive::words("error_page", &["503", PAGE]),
     ]
+}
+
+/// Counts the requests of each site that run PHP or wait for it.
+pub(super) fn counting() -> [Directive; 2] {
+    [
+        Directive::line(
+            "limit_conn_zone",
+            [
+                Arg::var("server_name"),
+                Arg::word("zone=").then(WAITING.into()).then(":1m".into()),
+            ],
+        ),
+        Directive::words("limit_conn_status", &["503"]),
+    ]
+}
+
+/// Of a location that runs PHP: answers 503 beyond `most` requests at once.
+pub(super) fn bound(most: u32) -> Directive {
+    Directive::line("limit_conn", [WAITING.into(), Arg::number(most)])
 }
 
 /// The page: the operator's, where there is one and the live release has it, else a sentence.

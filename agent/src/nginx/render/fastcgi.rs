@@ -15,8 +15,9 @@ pub(super) fn transport() -> Vec<Directive> {
         // Never `non_idempotent`: a POST is not sent twice.
         Directive::words("fastcgi_next_upstream", &["error", "timeout"]),
         Directive::words("fastcgi_connect_timeout", &["5s"]),
-        Directive::words("fastcgi_send_timeout", &["60s"]),
-        // PHP's own limits end a script; this one only bounds a member that hangs.
+        // PHP's own limits end a script; these only bound a member that hangs. A pool that stands still reads as little of an
+        // upload as it answers, for the longest `hold` there is.
+        Directive::words("fastcgi_send_timeout", &["600s"]),
         Directive::words("fastcgi_read_timeout", &["600s"]),
         // Shops send long headers (cache tags).
         Directive::words("fastcgi_buffer_size", &["64k"]),

@@ -14,7 +14,8 @@ use super::parts::{
     hidden, matching, not_found, previous_instead, script, scripts, source, upstream_name,
 };
 use super::tenant::Tenant;
-use super::{Doors, RenderError, closed, front, value};
+use super::{CONNECTIONS, Doors, RenderError, Settings, closed, front, is_behind, value};
+use crate::fpm::config::BACKLOG;
 use crate::layout::Layout;
 use crate::nginx::config::{Arg, Directive, Unprintable};
 use crate::nginx::guard;
@@ -53,6 +54,7 @@ pub(super) fn servers(
     site: &Site,
     rules: &Rules,
     doors: Doors,
+    settings: &Settings,
     layout: &Layout,
 ) -> Result<Vec<Directive>, RenderError> {
     let places = Places::of(site).map_err(|detail| RenderError::Site {
@@ -64,8 +66,18 @@ pub(super) fn servers(
         places: &places,
         layout,
         rules,
+        waiting: waiting(site, settings),
     };
     both(&tenant, doors).map_err(|e| value(site, e))
+}
+
+/// How many requests of a site may run PHP, or wait for it, at once: what the queues of its members take, and no more than
+/// half of the connections there are. Each needs one from its visitor and one to PHP, by way of Varnish two more.
+fn waiting(site: &Site, settings: &Settings) -> u32 {
+    let connections = if is_behind(site) { 4 } else { 2 };
+    let share = u32::from(settings.workers) * CONNECTIONS / connections / 2;
+    let queues = u32::from(site.members) * BACKLOG;
+    share.min(queues).clamp(1, u32::from(u16::MAX))
 }
 
 fn both(tenant: &Tenant<'_>, doors: Doors) -> Result<Vec<Directive>, Unprintable> {

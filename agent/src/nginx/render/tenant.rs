@@ -34,6 +34,8 @@ pub(super) struct Tenant<'a> {
     pub(super) places: &'a Places,
     pub(super) layout: &'a Layout,
     pub(super) rules: &'a Rules,
+    /// How many requests may run PHP, or wait for it, at once.
+    pub(super) waiting: u32,
 }
 
 type Printed<T> = Result<T, Unprintable>;
@@ -237,6 +239,7 @@ impl Tenant<'_> {
     /// takes the first.
     pub(super) fn script(&self, rules: &[Rule]) -> Printed<Vec<Directive>> {
         let mut block = closed::gate().to_vec();
+        block.push(closed::bound(self.waiting));
         block.extend(self.directives(rules)?);
         if !has(rules, "error_page") {
             block.extend(self.error_pages(&self.rules.server, 503)?);

@@ -15,8 +15,7 @@ impl Machine {
         work: impl Future<Output = T>,
     ) -> T {
         let plan = situation.plan;
-        let Some(since) = plan
-            .freezes()
+        let Some(since) = holds(plan, situation.entries)
             .then(|| begun(plan, situation.entries))
             .flatten()
         else {
@@ -32,22 +31,45 @@ impl Machine {
             done = &mut work => return done,
             () = tokio::time::sleep(left) => {}
         }
-        let (environment, limit) = (&plan.environment.name, plan.environment.hold);
-        tracing::warn!(%environment, ?limit, "requests are held for longer than they may: visitors get the maintenance page");
-        if let Err(error) = self
-            .router
-            .set_closed(environment, Closed::Overdue, true)
-            .await
-        {
-            tracing::error!(%environment, %error, "the maintenance page cannot be shown");
-        }
+        self.close_overdue(plan).await;
         work.await
     }
 
-    /// Lets the pool answer what waits for it, and opens the site again.
+    /// Shows visitors the maintenance page where an operation is stuck while requests wait: whoever helps may come in an hour.
+    pub(super) async fn close_if_held(&self, situation: &Situation<'_>) {
+        if holds(situation.plan, situation.entries) {
+            self.close_overdue(situation.plan).await;
+        }
+    }
+
+    async fn close_overdue(&self, plan: &Plan) {
+        let (environment, limit) = (&plan.environment.name, plan.environment.hold);
+        tracing::warn!(%environment, ?limit, "requests are held for longer than they may: visitors get the maintenance page");
+        let closed = self
+            .router
+            .set_closed(environment, Closed::Overdue, true)
+            .await;
+        if let Err(error) = closed {
+            tracing::error!(%environment, %error, "the maintenance page cannot be shown");
+        }
+    }
+
+    /// Lets the pool answer what waits for it, and opens the site again. An engine that was restarted meanwhile has stopped
+    /// the pool.
+    pub(super) async fn thaw(&self, plan: &Plan) -> Result<(), ActError> {
+        self.let_go(plan).await?;
+        Ok(self.runtime.start(&self.target_pool(plan).await?).await?)
+    }
+
+    /// Lets the pool go on, and opens the site again.
     pub(super) async fn let_go(&self, plan: &Plan) -> Result<(), ActError> {
         self.traffic.let_go(&plan.operation);
         self.runtime.thaw(&target(plan)?).await?;
+        self.open_again(plan).await
+    }
+
+    /// Ends what an overdue hold began.
+    pub(super) async fn open_again(&self, plan: &Plan) -> Result<(), ActError> {
         let environment = &plan.environment.name;
         Ok(self
             .router
@@ -69,22 +91,48 @@ impl Machine {
     }
 }
 
-/// When traffic first pointed at the pool that stands still.
+/// When traffic pointed at the pool that stands still. Before the step has succeeded old workers may have to end first,
+/// while the old pool answers.
 fn begun(plan: &Plan, entries: &[Entry]) -> Option<u64> {
     let route = index(plan, Step::Route);
-    at(
-        entries,
-        |event| matches!(event, Event::Started { step, direction: Direction::Forward } if Some(*step) == route),
-    )
+    at(entries, |event| {
+        is_settled(event, route, Direction::Forward)
+    })
+}
+
+/// Whether requests may wait for the pool of `plan`: traffic points at it, or is about to, and it stands still.
+pub(in crate::engine) fn holds(plan: &Plan, entries: &[Entry]) -> bool {
+    let thaw = index(plan, Step::Thaw);
+    let thawed = |entry: &Entry| is_settled(&entry.event, thaw, Direction::Forward);
+    has_moved(plan, entries) && !entries.iter().any(thawed)
+}
+
+/// Whether traffic may point at the pool of `plan`, a consistent deployment, which is not the live one yet.
+pub(in crate::engine) fn has_moved(plan: &Plan, entries: &[Entry]) -> bool {
+    let (route, promote) = (index(plan, Step::Route), index(plan, Step::Promote));
+    let begun = |entry: &Entry| matches!(entry.event, Event::Started { step, direction: Direction::Forward } if Some(step) == route);
+    let over = |entry: &Entry| {
+        is_settled(&entry.event, promote, Direction::Forward)
+            || is_settled(&entry.event, route, Direction::Back)
+    };
+    plan.freezes() && entries.iter().any(begun) && !entries.iter().any(over)
+}
+
+/// Whether an event says that a step has its effect, or has none any more.
+fn is_settled(event: &Event, wanted: Option<usize>, way: Direction) -> bool {
+    match event {
+        Event::Succeeded {
+            step, direction, ..
+        }
+        | Event::Resolved { step, direction } => Some(*step) == wanted && *direction == way,
+        _ => false,
+    }
 }
 
 /// When it was let go.
 fn ended(plan: &Plan, entries: &[Entry]) -> Option<u64> {
     let thaw = index(plan, Step::Thaw);
-    at(
-        entries,
-        |event| matches!(event, Event::Succeeded { step, direction: Direction::Forward, .. } if Some(*step) == thaw),
-    )
+    at(entries, |event| is_settled(event, thaw, Direction::Forward))
 }
 
 fn index(plan: &Plan, wanted: Step) -> Option<usize> {

@@ -9,8 +9,9 @@ use stratus_core::{EnvironmentName, EnvironmentState, PoolId, ReleaseId};
 use crate::engine::act::{ActError, Machine, Situation, init, target};
 
 impl Machine {
-    /// Keeps the previous pool warm, unless requests of it were cut or nothing is to be kept; removes older ones.
-    pub(super) async fn park(&self, situation: &Situation<'_>) -> Result<(), ActError> {
+    /// Keeps the previous pool warm, unless requests of it were cut or nothing is to be kept; removes older ones. Tells what
+    /// the drain could not tell yet.
+    pub(super) async fn park(&self, situation: &Situation<'_>) -> Result<Output, ActError> {
         let plan = situation.plan;
         self.remove_hooks(plan).await?;
         let environment = &plan.environment.name;
@@ -27,7 +28,15 @@ impl Machine {
             let id = PoolId::new(environment, previous.generation);
             self.runtime.stop(&id, init::STOP_GRACE).await?;
         }
-        self.remove_pools_without_role(plan, &state).await
+        self.remove_pools_without_role(plan, &state).await?;
+        if plan.freezes() {
+            self.open_again(plan).await?;
+            return Ok(self.hold(situation).await);
+        }
+        if was_cut == Some(true) && plan.is_undone_after_drain() {
+            return Ok(Output::Counted(self.close_tally(plan).await));
+        }
+        Ok(Output::None)
     }
 
     async fn remove_pools_without_role(

@@ -9,7 +9,7 @@ use stratus_core::runtime::{Drained, Restart};
 use stratus_core::traffic::Tally;
 use stratus_core::{Generation, Pool};
 
-use crate::engine::act::{ActError, Machine, host};
+use crate::engine::act::{ActError, Machine, Situation, host};
 use crate::engine::route::site;
 
 /// How long requests that outlived the drain limit have for SIGQUIT before SIGKILL.
@@ -55,7 +55,8 @@ impl Machine {
     }
 
     /// Moves traffic back to where it was, drains the pool that had it for a moment, and clears the caches of its pages.
-    pub(super) async fn unroute(&self, plan: &Plan) -> Result<(), ActError> {
+    pub(super) async fn unroute(&self, situation: &Situation<'_>) -> Result<(), ActError> {
+        let plan = situation.plan;
         let pool = self.target_pool(plan).await?;
         let site = match plan.origin_pool() {
             Some(id) => site(&plan.environment, &self.known_pool(&id).await?),
@@ -75,7 +76,7 @@ impl Machine {
         };
         let wanted = change.site.clone();
         if plan.freezes() {
-            self.wake_origin(plan).await?;
+            self.while_held(situation, self.wake_origin(plan)).await?;
         }
         let undone = self.change_route(plan, change).await;
         self.accept_without_nginx(plan, links, &wanted, undone)
@@ -91,12 +92,18 @@ impl Machine {
     }
 
     /// Makes sure that the pool that traffic goes back to answers: a consistent deployment stops one that is not drained
-    /// in time. Where it does not come up traffic goes back all the same: nobody else is left to take it.
+    /// in time. Where it does not come up traffic goes back all the same: nobody else is left to take it. One that never
+    /// stopped is not asked: what its answer is now was as good as it gets a moment ago.
     async fn wake_origin(&self, plan: &Plan) -> Result<(), ActError> {
         let Some(origin) = plan.origin_pool() else {
             return Ok(());
         };
         let old = self.known_pool(&origin).await?;
+        let seen = self.runtime.list().await?;
+        let running = seen.iter().filter(|m| m.pool == origin && m.running);
+        if running.count() >= usize::from(old.members) {
+            return Ok(());
+        }
         self.runtime.start(&old).await?;
         let ready = self
             .runtime
@@ -201,8 +208,8 @@ impl Machine {
             }
             None => 0,
         };
-        // Where requests wait for the new pool, the count goes on until they are answered.
-        let tally = if plan.freezes() {
+        // The count goes on until requests that wait for the new pool are answered, and those of the old one are cut.
+        let tally = if plan.freezes() || (remaining > 0 && plan.is_undone_after_drain()) {
             None
         } else {
             self.close_tally(plan).await
