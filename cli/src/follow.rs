@@ -7,6 +7,7 @@ use stratus_proto::v1::{
     WatchRequest,
 };
 use tokio::time::Instant;
+use tonic::{Response, Status};
 
 use crate::address::Address;
 use crate::client::{ANSWER_LIMIT, Client, answer, within};
@@ -30,6 +31,7 @@ pub struct Follower<'a> {
     address: &'a Address,
     limit: Duration,
     view: &'a mut dyn View,
+    goes_on: &'static str,
     lost_since: Option<Instant>,
     pause: Duration,
 }
@@ -51,8 +53,45 @@ impl<'a> Follower<'a> {
             address,
             limit,
             view,
+            goes_on: "the operation",
             lost_since: None,
             pause: FIRST_PAUSE,
+        }
+    }
+
+    /// A follower of what is no operation. Shape: `the cron`.
+    #[must_use]
+    pub fn of(mut self, what: &'static str) -> Self {
+        self.goes_on = what;
+        self
+    }
+
+    /// Asks how something stands that lives in the server, once more for each answer that is lost.
+    pub async fn ask<T>(
+        &mut self,
+        question: impl AsyncFn(Client) -> Result<Response<T>, Status>,
+    ) -> Result<T, CliError> {
+        loop {
+            let attempt = match Client::connect(self.address).await {
+                Ok(client) => within(ANSWER_LIMIT, question(client)).await,
+                Err(_) => Err(Status::unavailable("")),
+            };
+            match attempt.map_err(|status| ended(&status)) {
+                Ok(reply) => {
+                    self.found();
+                    return Ok(reply);
+                }
+                Err(Broken::Refused(error)) => return Err(error),
+                Err(Broken::Lost) if self.wait().await => {}
+                Err(Broken::Lost) => {
+                    let limit = humantime::format_duration(self.limit);
+                    return Err(CliError::failed(format!(
+                        "the server did not come back within {limit}, {} goes on when it does",
+                        self.goes_on
+                    ))
+                    .hint("start it with: systemctl start stratusd"));
+                }
+            }
         }
     }
 
@@ -146,7 +185,8 @@ impl<'a> Follower<'a> {
             let limit = humantime::format_duration(self.limit);
             self.view.notice(&format!(
                 "the connection to the server was lost, waiting up to {limit} for it; \
-                 the operation lives in the server and goes on"
+                 {} lives in the server and goes on",
+                self.goes_on
             ));
             Instant::now()
         });

@@ -20,7 +20,7 @@ use crate::store::StoreError;
 use crate::tasks::{TaskId, TaskName};
 use crate::{EnvironmentName, OperationId, ReleaseId};
 
-/// Runs that are kept for each cron, the newest.
+/// Runs that are kept for each cron, those that were recorded last.
 pub const RUNS_KEPT: u32 = 50;
 /// How much of a run's output is kept, in bytes.
 pub const OUTPUT_KEPT: usize = 32 * 1024;
@@ -272,19 +272,24 @@ pub trait CronStore: Send + Sync {
         runs: &[CronRun],
     ) -> Result<(), StoreError>;
 
+    /// Forgets the cursors of all crons but `known`: one that comes back later begins anew.
+    async fn keep_cursors(&self, known: &[(EnvironmentName, String)]) -> Result<(), StoreError>;
+
     /// Records a run that somebody asked for. One that is there is left as it is.
     async fn ask_run(&self, run: &CronRun) -> Result<(), StoreError>;
 
     /// Stores that a waiting run runs, unless the environment is taken or held back at `began.at_ms`: one transaction.
     async fn begin_run(&self, slot: &Slot, began: &Began) -> Result<Turn, StoreError>;
 
-    /// Stores how a run ended, or why it will not run, and forgets what is older than the newest [`RUNS_KEPT`] of its cron.
+    /// Stores how a run ended, or why it will not run, and forgets what was recorded before the newest [`RUNS_KEPT`] of
+    /// its cron.
     async fn end_run(&self, run: &CronRun) -> Result<(), StoreError>;
 
     /// One run.
     async fn cron_run(&self, slot: &Slot) -> Result<Option<CronRun>, StoreError>;
 
-    /// The newest runs first, `limit` at most, of one cron or of all of an environment.
+    /// The runs that were recorded last first, `limit` at most, of one cron or of all of an environment. It is not their
+    /// slots that order them: a clock that was ahead would keep all later ones behind it.
     async fn cron_runs(
         &self,
         environment: &EnvironmentName,
@@ -298,7 +303,8 @@ pub trait CronStore: Send + Sync {
     /// The leases of an environment, those that have ended included.
     async fn leases(&self, environment: &EnvironmentName) -> Result<Vec<Lease>, StoreError>;
 
-    /// Stores a lease in place of its owner's other one, but never ends that sooner.
+    /// Stores a lease in place of its owner's other one, but never ends that sooner where it holds when the new one
+    /// begins.
     async fn put_lease(
         &self,
         environment: &EnvironmentName,

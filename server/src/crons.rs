@@ -14,6 +14,7 @@ mod run;
 pub mod schedule;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub use crate::crons::lease::Stopped;
 
 /// How late a slot may be to run at all.
 const LATEST: Duration = Duration::from_mins(1);
+/// How many runs are looked at for one that has just ended.
+const NEWEST: u32 = 100;
 
 /// Runs crons.
 #[derive(Clone)]
@@ -46,6 +49,8 @@ struct Inner {
     workers: Mutex<HashMap<EnvironmentName, Again>>,
     /// Changes whenever a run begins or ends.
     changed: watch::Sender<()>,
+    /// Whether containers of runs that are over may be left.
+    leftovers: AtomicBool,
     /// Begins a round early.
     wake: Notify,
     tracker: TaskTracker,
@@ -95,6 +100,7 @@ impl Crons {
                 clock,
                 workers: Mutex::default(),
                 changed: watch::Sender::new(()),
+                leftovers: AtomicBool::new(false),
                 wake: Notify::new(),
                 tracker: TaskTracker::new(),
                 shutdown,
@@ -107,32 +113,66 @@ impl Crons {
         let now_ms = self.inner.clock.now_ms();
         let open = self.inner.store.open_runs().await?;
         for run in &open {
-            // What waits for a run that still runs would wait without the restart as well.
-            let waits = open.iter().any(|other| {
-                other.slot.environment == run.slot.environment
-                    && matches!(other.state, RunState::Running(_))
-            });
-            if run.state == RunState::Waiting && is_late(run.slot.at_ms, now_ms) && !waits {
+            let waits = run.state == RunState::Waiting;
+            if waits && is_late(run.slot.at_ms, now_ms) && !self.had_to_wait(run, &open).await? {
                 self.skip(run, "the server was not running").await?;
                 continue;
             }
             self.employ(&run.slot.environment);
         }
-        if let Err(error) = self.sweep().await {
-            tracing::warn!(error = %chain(error.as_ref()), "what is left of crons is not swept");
-        }
+        self.sweep().await;
         Ok(())
     }
 
-    async fn sweep(&self) -> anyhow::Result<()> {
+    /// Whether a run waits for one that still runs, or that ended a moment ago: it would wait without a restart as well.
+    async fn had_to_wait(&self, run: &CronRun, open: &[CronRun]) -> Result<bool, StoreError> {
+        let environment = &run.slot.environment;
+        let runs = |other: &CronRun| {
+            &other.slot.environment == environment && matches!(other.state, RunState::Running(_))
+        };
+        if open.iter().any(runs) {
+            return Ok(true);
+        }
+        let now_ms = self.inner.clock.now_ms();
+        let newest = self
+            .inner
+            .store
+            .cron_runs(environment, None, NEWEST)
+            .await?;
+        let has_just_ended =
+            |run: &CronRun| matches!(&run.state, RunState::Over(o) if !is_late(o.ended_ms, now_ms));
+        Ok(newest.iter().any(has_just_ended))
+    }
+
+    /// Removes the containers of runs that are over; what cannot be removed now is tried again later.
+    async fn sweep(&self) {
+        let left = match self.remove_leftovers().await {
+            Ok(left) => left,
+            Err(error) => {
+                tracing::warn!(error = %chain(error.as_ref()), "what is left of crons is not swept");
+                true
+            }
+        };
+        self.inner.leftovers.store(left, Ordering::Relaxed);
+    }
+
+    /// Answers whether something is still left.
+    async fn remove_leftovers(&self) -> anyhow::Result<bool> {
+        // In this order: what begins in between is not seen here, and what is seen here had been stored as running before.
+        let seen = self.inner.tasks.list().await?;
         let open = self.inner.store.open_runs().await?;
         let open: Vec<_> = open.iter().filter_map(|run| run.slot.task().ok()).collect();
-        for seen in self.inner.tasks.list().await? {
-            if seen.id.name.purpose() == PURPOSE && !open.contains(&seen.id) {
-                self.inner.tasks.remove(&seen.id).await?;
+        let mut left = false;
+        for seen in seen {
+            if seen.id.name.purpose() != PURPOSE || open.contains(&seen.id) {
+                continue;
+            }
+            if let Err(error) = self.inner.tasks.remove(&seen.id).await {
+                tracing::warn!(task = %seen.id, error = %chain(&error), "a cron's container is not removed");
+                left = true;
             }
         }
-        Ok(())
+        Ok(left)
     }
 
     /// Runs a cron now, or as soon as nothing else of its environment runs.
@@ -167,6 +207,8 @@ impl Crons {
         };
         // Once is enough, however often it is asked for meanwhile.
         if let Some(waiting) = open.into_iter().find(waits) {
+            // Whoever recorded it may be gone, and have told nobody.
+            self.employ(&environment.name);
             return Ok(waiting);
         }
         let run = CronRun {
@@ -256,8 +298,14 @@ impl Crons {
             .insert(environment.clone(), Again::Yes)
             .is_some();
         if !known {
-            let worker = self.clone().work(environment.clone());
-            self.inner.tracker.spawn(worker);
+            let (crons, environment) = (self.clone(), environment.clone());
+            self.inner.tracker.spawn(async move {
+                let _employed = Employed {
+                    crons: &crons,
+                    environment: &environment,
+                };
+                crons.work(&environment).await;
+            });
         }
     }
 
@@ -277,6 +325,20 @@ impl Crons {
             .workers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A worker at work: one that panics can be employed anew.
+struct Employed<'a> {
+    crons: &'a Crons,
+    environment: &'a EnvironmentName,
+}
+
+impl Drop for Employed<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.crons.workers().remove(self.environment);
+        }
     }
 }
 

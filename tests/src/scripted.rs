@@ -76,6 +76,8 @@ pub struct Script {
     pub crons_stopped: Option<v1::StopCronsReply>,
     /// The answer to their start.
     pub crons_started: Option<v1::StartCronsReply>,
+    /// How many questions about runs are not answered before the first that is.
+    pub crons_wait: u32,
     /// What runs, one answer a question, in turn.
     pub crons_idle: VecDeque<v1::IdleCronsReply>,
     /// The answer to the doctor's check.

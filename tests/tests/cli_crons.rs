@@ -1,13 +1,15 @@
 //! Transcripts of the commands for crons and workers.
 
+use std::process::Stdio;
+
 use insta::assert_snapshot;
 use stratus_proto::v1::{
     Cron, CronLease, CronLogsReply, CronRun, IdleCronsReply, ListCronsReply, StartCronsReply,
     StopCronsReply, Worker,
 };
 use stratus_server::clock::{Clock as _, SystemClock};
-use stratus_tests::program::run;
-use stratus_tests::scripted::{Script, Scripted};
+use stratus_tests::program::{Transcript, call, end, run};
+use stratus_tests::scripted::{Call, Script, Scripted};
 use tonic::Status;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -234,4 +236,61 @@ fn logs_show_each_run_with_its_output() {
     let transcript = run(&server.socket(), "crons.logs reindex --runs 2");
     assert!(transcript.is_clean());
     assert_snapshot!(transcript);
+}
+
+/// Starts a call, waits until it asks how things stand, and starts the server again.
+fn over_a_restart(mut server: Scripted, words: &str, question: &str) -> Transcript {
+    let mut call = call(&server.socket(), words);
+    let call = call.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = call.spawn().expect("the program starts");
+    while !matches!(server.next_call(), Call::Other(asked) if asked.starts_with(question)) {}
+    server.restart();
+    end(&server.socket(), words, child)
+}
+
+#[test]
+fn a_cron_that_is_waited_for_outlives_a_restart_of_the_server() {
+    let mut script = asked(hour_ago());
+    script.crons_wait = 1;
+    let server = Scripted::start(script);
+    let transcript = over_a_restart(server, "crons.run reindex", "AwaitCronRequest");
+    assert_eq!(transcript.code, Some(0), "{transcript}");
+    assert!(transcript.is_clean(), "{transcript}");
+    let said = "the cron lives in the server and goes on";
+    assert!(transcript.stderr.contains(said), "{transcript}");
+    assert!(transcript.stdout.starts_with("indexed"), "{transcript}");
+}
+
+#[test]
+fn a_stop_that_waits_outlives_a_restart_of_the_server() {
+    let server = Scripted::start(Script {
+        crons_stopped: Some(StopCronsReply {
+            environment: "shop".into(),
+            lease: Some(lease("crons.stop")),
+            running: vec![hour_ago()],
+        }),
+        crons_wait: 1,
+        crons_idle: [IdleCronsReply::default()].into(),
+        ..Script::default()
+    });
+    let transcript = over_a_restart(server, "crons.stop", "IdleCronsRequest");
+    assert_eq!(transcript.code, Some(0), "{transcript}");
+    assert!(transcript.is_clean(), "{transcript}");
+}
+
+#[test]
+fn a_server_that_does_not_come_back_is_told_of() {
+    let mut script = asked(hour_ago());
+    script.crons_wait = 1;
+    let mut server = Scripted::start(script);
+    let words = "crons.run reindex --reconnect 1s";
+    let mut call = call(&server.socket(), words);
+    let call = call.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = call.spawn().expect("the program starts");
+    while !matches!(server.next_call(), Call::Other(asked) if asked.starts_with("Await")) {}
+    server.kill();
+    let transcript = end(&server.socket(), words, child);
+    assert_eq!(transcript.code, Some(1), "{transcript}");
+    let said = "did not come back within 1s, the cron goes on when it does";
+    assert!(transcript.stdout.contains(said), "{transcript}");
 }

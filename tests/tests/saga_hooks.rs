@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use stratus_core::environment::Hooks;
 use stratus_core::fake::FakeMachine;
-use stratus_core::operation::{Mode, Outcome};
+use stratus_core::fault::Fault;
+use stratus_core::operation::{Mode, Outcome, Step};
 use stratus_core::tasks::TaskState;
 use stratus_core::{Environment, Store};
 use stratus_tests::laws::control::Control;
@@ -161,4 +162,13 @@ async fn a_hook_that_was_interrupted_has_failed_and_is_not_run_again() {
     assert_eq!(starts, 1);
     assert!(second.machine.world().tasks.is_empty());
     assert_eq!(second.store.unfinished().await.unwrap(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_try_that_ran_no_command_is_followed_by_another() {
+    let (control, _) = Control::failing(Step::BeforeSwitch, Fault::Transient, 2);
+    let (outcome, journal) =
+        deployed(&control, before_switch(&["print", "x"]), Mode::BlueGreen).await;
+    assert_eq!(outcome, Outcome::Completed, "{journal}");
+    assert!(journal.contains("\"output\":\"x\""), "{journal}");
 }

@@ -41,5 +41,8 @@ contract! {
     crons::a_skipped_slot_grows
     crons::one_run_at_a_time
     crons::a_lease_holds_runs_back
+    crons::a_lease_of_a_wrong_clock_does_not_come_back
+    crons::cursors_of_unknown_crons_are_forgotten
+    crons::runs_are_in_the_order_in_which_they_were_recorded
     crons::old_runs_are_forgotten
 }

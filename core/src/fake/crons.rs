@@ -16,16 +16,26 @@ use crate::store::StoreError;
 pub(super) struct CronRows {
     cursors: BTreeMap<(EnvironmentName, String), Cursor>,
     runs: BTreeMap<Slot, CronRun>,
+    /// Every slot once, in the order in which they were recorded.
+    recorded: Vec<Slot>,
     leases: BTreeMap<(EnvironmentName, Owner), Lease>,
 }
 
 impl CronRows {
+    fn record(&mut self, run: &CronRun) {
+        if self.runs.insert(run.slot.clone(), run.clone()).is_none() {
+            self.recorded.push(run.slot.clone());
+        }
+    }
+
     fn forget_old(&mut self, environment: &EnvironmentName, cron: &str) {
         let of_cron = |slot: &&Slot| &slot.environment == environment && slot.cron == cron;
-        let slots: Vec<Slot> = self.runs.keys().rev().filter(of_cron).cloned().collect();
-        for slot in slots.into_iter().skip(RUNS_KEPT as usize) {
+        let slots = self.recorded.iter().rev().filter(of_cron);
+        let old: Vec<Slot> = slots.skip(RUNS_KEPT as usize).cloned().collect();
+        for slot in old {
             if is_closed(&self.runs[&slot]) {
                 self.runs.remove(&slot);
+                self.recorded.retain(|kept| kept != &slot);
             }
         }
     }
@@ -55,16 +65,24 @@ impl CronStore for MemoryStore {
         for run in runs {
             let known = rows.runs.get(&run.slot);
             if known.is_none_or(|known| matches!(known.state, RunState::Skipped(_))) {
-                rows.runs.insert(run.slot.clone(), run.clone());
+                rows.record(run);
             }
         }
         rows.forget_old(environment, cron);
         Ok(())
     }
 
+    async fn keep_cursors(&self, known: &[(EnvironmentName, String)]) -> Result<(), StoreError> {
+        let rows = &mut self.rows().crons;
+        rows.cursors.retain(|cron, _| known.contains(cron));
+        Ok(())
+    }
+
     async fn ask_run(&self, run: &CronRun) -> Result<(), StoreError> {
         let rows = &mut self.rows().crons;
-        rows.runs.entry(run.slot.clone()).or_insert(run.clone());
+        if !rows.runs.contains_key(&run.slot) {
+            rows.record(run);
+        }
         Ok(())
     }
 
@@ -94,7 +112,7 @@ impl CronStore for MemoryStore {
 
     async fn end_run(&self, run: &CronRun) -> Result<(), StoreError> {
         let rows = &mut self.rows().crons;
-        rows.runs.insert(run.slot.clone(), run.clone());
+        rows.record(run);
         rows.forget_old(&run.slot.environment, &run.slot.cron);
         Ok(())
     }
@@ -110,13 +128,12 @@ impl CronStore for MemoryStore {
         limit: u32,
     ) -> Result<Vec<CronRun>, StoreError> {
         let rows = self.rows();
-        let is_meant = |run: &&CronRun| {
-            &run.slot.environment == environment && cron.is_none_or(|cron| run.slot.cron == cron)
+        let is_meant = |slot: &&Slot| {
+            &slot.environment == environment && cron.is_none_or(|cron| slot.cron == cron)
         };
-        let mut runs: Vec<_> = rows.crons.runs.values().filter(is_meant).cloned().collect();
-        runs.sort_by(|a, b| (b.slot.at_ms, &b.slot).cmp(&(a.slot.at_ms, &a.slot)));
-        runs.truncate(limit as usize);
-        Ok(runs)
+        let newest = rows.crons.recorded.iter().rev().filter(is_meant);
+        let newest = newest.take(limit as usize);
+        Ok(newest.map(|slot| rows.crons.runs[slot].clone()).collect())
     }
 
     async fn open_runs(&self) -> Result<Vec<CronRun>, StoreError> {
@@ -144,7 +161,8 @@ impl CronStore for MemoryStore {
     ) -> Result<(), StoreError> {
         let rows = &mut self.rows().crons;
         let key = (environment.clone(), lease.owner.clone());
-        let known_until = rows.leases.get(&key).map_or(0, |known| known.until_ms);
+        let known = rows.leases.get(&key).cloned().into_iter().collect();
+        let known_until = holding(known, lease.since_ms).map_or(0, |known| known.until_ms);
         let mut lease = lease.clone();
         lease.until_ms = lease.until_ms.max(known_until);
         rows.leases.insert(key, lease);

@@ -1,8 +1,10 @@
 //! The fake machine, and its file tree and router.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -12,6 +14,7 @@ use crate::release::{Counts, OnDisk, Snapshot};
 use crate::route::{Closed, Links, RouteTable, Site};
 use crate::router::{Loaded, RouterError, Visit};
 use crate::snapshots::{CodeTree, Difference, Fetch, Fetched, Forecast, SnapshotError, Take};
+use crate::tasks::TaskId;
 use crate::tenant::{TenantError, TenantRules};
 use crate::{EnvironmentName, Generation, OperationId, PoolId, ReleaseId, Router, Snapshots};
 
@@ -35,6 +38,10 @@ pub(super) struct State {
     pub rules: TenantRules,
     /// Who waits for a change of a task.
     pub waiting: Vec<Waker>,
+    /// How often each call about tasks still goes unanswered.
+    pub unanswered: BTreeMap<&'static str, u32>,
+    /// The times that stopped tasks were given.
+    pub graces: Vec<(TaskId, Duration)>,
 }
 
 impl FakeMachine {

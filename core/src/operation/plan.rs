@@ -232,7 +232,10 @@ fn deploy(environment: &Environment, mode: Mode) -> Vec<Step> {
     let hooks = &environment.hooks;
     let hook = |step, commands: &[Argv]| (!commands.is_empty()).then_some(step);
     let before_switch = hook(Step::BeforeSwitch, &hooks.before_switch);
-    let has_crons = !environment.crons.is_empty();
+    // What was configured until a moment ago may still run: the hooks of a consistent deployment have no old code beside
+    // them, whatever is configured now.
+    let is_alone = mode == Mode::Consistent;
+    let has_crons = is_alone || !environment.crons.is_empty();
     let mut steps = Vec::from_iter(has_crons.then_some(Step::StopCrons));
     steps.extend(hook(Step::BeforeInit, &hooks.before_init));
     steps.extend(match mode {
@@ -254,12 +257,9 @@ fn deploy(environment: &Environment, mode: Mode) -> Vec<Step> {
             steps.extend(workers(environment, Step::Workers));
         }
         Mode::Consistent => {
-            // No old code runs beside the hooks, workers included.
-            steps.extend(workers(environment, Step::HaltWorkers));
-            steps.extend([Step::Freeze, Step::Route, Step::Drain]);
+            steps.extend([Step::HaltWorkers, Step::Freeze, Step::Route, Step::Drain]);
             steps.extend(before_switch);
-            steps.extend([Step::Thaw, Step::Confirm, Step::Promote]);
-            steps.extend(workers(environment, Step::Workers));
+            steps.extend([Step::Thaw, Step::Confirm, Step::Promote, Step::Workers]);
         }
     }
     steps.extend(clear(environment));

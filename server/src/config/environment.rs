@@ -110,6 +110,8 @@ fn read(
     let database = services::database(&section, variables);
     let maintenance = services::maintenance(&section);
     let check = services::check(&section);
+    let crons = tasks::crons(&section);
+    let workers = tasks::workers(&section, &crons);
     let hold = section.or("hold", HOLD, scalar::duration(SECOND..=10 * MINUTE));
     Some(Environment {
         name,
@@ -136,8 +138,8 @@ fn read(
         keep,
         upload_limit,
         hooks: tasks::hooks(&section),
-        crons: tasks::crons(&section),
-        workers: tasks::workers(&section),
+        crons,
+        workers,
         caches,
         database,
         sessions,

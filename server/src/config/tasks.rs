@@ -34,6 +34,7 @@ pub(super) fn crons(environment: &Section<'_>) -> Vec<Cron> {
     named(
         environment,
         "crons",
+        &[],
         &["name", "at", "zone", "run", "timeout"],
         |section, name| {
             let at = section.need("at", "\"*/5 * * * *\"");
@@ -53,11 +54,13 @@ pub(super) fn crons(environment: &Section<'_>) -> Vec<Cron> {
     )
 }
 
-/// Reads `workers`.
-pub(super) fn workers(environment: &Section<'_>) -> Vec<Worker> {
+/// Reads `workers`. None has the name of one of `crons`: `crons.logs` tells what either wrote.
+pub(super) fn workers(environment: &Section<'_>, crons: &[Cron]) -> Vec<Worker> {
+    let taken: Vec<&str> = crons.iter().map(|cron| cron.name.as_str()).collect();
     named(
         environment,
         "workers",
+        &taken,
         &["name", "run", "grace"],
         |section, name| {
             let run = section.need("run", "[\"php\", \"bin/consumer.php\"]");
@@ -70,10 +73,11 @@ pub(super) fn workers(environment: &Section<'_>) -> Vec<Worker> {
     )
 }
 
-/// A list of groups that each have a `name`, none twice.
+/// A list of groups that each have a `name`, none twice and none of `taken`.
 fn named<T>(
     environment: &Section<'_>,
     key: &str,
+    taken: &[&str],
     known: &[&'static str],
     read: impl Fn(&Section<'_>, String) -> Option<T>,
 ) -> Vec<T> {
@@ -93,6 +97,10 @@ fn named<T>(
         let Some(name) = name else { continue };
         if names.contains(&name) {
             item.fault(format!("`{name}` stands here twice; rename one"));
+            continue;
+        }
+        if taken.contains(&name.as_str()) {
+            item.fault(format!("`{name}` is a cron already; rename one"));
             continue;
         }
         names.push(name.clone());

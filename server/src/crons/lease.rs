@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use stratus_core::EnvironmentName;
 use stratus_core::crons::{CronRun, Lease, Owner, RunState, holding};
-use stratus_core::operation::Operation;
-use stratus_core::store::StoreError;
+use stratus_core::store::{Operation, StoreError};
 use tokio::time::{Instant, timeout_at};
 
 use crate::crons::{Crons, millis};
@@ -101,7 +100,13 @@ impl Crons {
         Ok(holding(leases, self.inner.clock.now_ms()))
     }
 
-    /// Waits until no run of `environment` runs, at most `wait`; answers what still does.
+    /// Whether the server stops: what was waited for goes on after it.
+    pub fn is_shutting_down(&self) -> bool {
+        self.inner.shutdown.is_cancelled()
+    }
+
+    /// Waits until no run of `environment` runs, at most `wait` and no longer than the server lives; answers what still
+    /// does.
     pub async fn idle(
         &self,
         environment: &EnvironmentName,

@@ -1,5 +1,6 @@
 //! A round: what came due since the last one, for every cron of every environment.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use stratus_core::crons::{Cause, CronRun, Cursor, RunState, Skipped, Slot};
@@ -16,6 +17,8 @@ use crate::crons::{Crons, is_late, lease, millis};
 const ROUND_MAX: Duration = Duration::from_secs(20);
 /// How far the clock may go back without what was due before being due again.
 const BACK: Duration = Duration::from_hours(1);
+/// How often what could not be removed is tried again.
+const SWEEP: Duration = Duration::from_mins(5);
 
 /// Why a slot is skipped that nobody was there for.
 const MISSED: &str = "missed: the server was not running, or the clock was set";
@@ -24,7 +27,12 @@ impl Crons {
     /// Runs until the shutdown.
     pub async fn attend(self) {
         let shutdown = self.inner.shutdown.clone();
+        let mut swept = Instant::now();
         loop {
+            if swept.elapsed() >= SWEEP && self.inner.leftovers.load(Ordering::Relaxed) {
+                self.sweep().await;
+                swept = Instant::now();
+            }
             let next = match self.round().await {
                 Ok(next) => next,
                 Err(error) => {
@@ -43,7 +51,14 @@ impl Crons {
     /// Records what came due. Answers how long it is until something is due again.
     pub async fn round(&self) -> Result<Duration, StoreError> {
         let mut next = ROUND_MAX;
-        for environment in self.inner.store.environments().await? {
+        let environments = self.inner.store.environments().await?;
+        let of = |environment: &Environment| {
+            let named = |cron: &Cron| (environment.name.clone(), cron.name.clone());
+            environment.crons.iter().map(named).collect::<Vec<_>>()
+        };
+        let known: Vec<_> = environments.iter().flat_map(of).collect();
+        self.inner.store.keep_cursors(&known).await?;
+        for environment in environments {
             if environment.crons.is_empty() {
                 continue;
             }
@@ -58,6 +73,10 @@ impl Crons {
                     }
                 }
             }
+        }
+        // Whoever recorded a run may be gone, and have told nobody.
+        for run in self.inner.store.open_runs().await? {
+            self.employ(&run.slot.environment);
         }
         Ok(next)
     }

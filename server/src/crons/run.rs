@@ -1,13 +1,16 @@
 //! The worker of an environment: runs what waits, one command after the other, and sees each through to its end.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use stratus_core::crons::{Began, CronRun, OUTPUT_KEPT, Over, RunEnd, RunState, Turn};
 use stratus_core::fault::{Fault, Faulty, chain};
 use stratus_core::store::StoreError;
-use stratus_core::tasks::{Task, TaskCode, TaskError, TaskId, TaskOutput, TaskRestart, TaskState};
+use stratus_core::tasks::{
+    Task, TaskCode, TaskEnd, TaskError, TaskId, TaskOutput, TaskRestart, TaskState,
+};
 use stratus_core::{EnvironmentName, Pool, PoolId};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::crons::{Crons, lease, millis};
 
@@ -15,18 +18,22 @@ use crate::crons::{Crons, lease, millis};
 const GRACE: Duration = Duration::from_secs(10);
 /// How long to wait before what failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long an engine that is away is waited for with what a run that is over wrote.
+const OUTPUT_WITHIN: Duration = Duration::from_mins(1);
+/// How long its container is tried to be removed before the next run begins; it is swept later.
+const REMOVED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The server stops: what is open stays so.
 struct ShuttingDown;
 
 impl Crons {
     /// Runs what waits until nothing does.
-    pub(super) async fn work(self, environment: EnvironmentName) {
+    pub(super) async fn work(&self, environment: &EnvironmentName) {
         loop {
-            match self.next(&environment).await {
+            match self.next(environment).await {
                 Ok(Worked::Something) => {}
                 Ok(Worked::Nothing) => {
-                    if self.dismiss(&environment) {
+                    if self.dismiss(environment) {
                         return;
                     }
                 }
@@ -153,9 +160,8 @@ impl Crons {
         };
         self.inner.store.end_run(&over).await?;
         self.inner.changed.send_replace(());
-        let removed = self.tried(|| self.inner.tasks.remove(&id)).await;
-        Ok(match removed {
-            Ok(_) => Worked::Something,
+        Ok(match self.clear_away(&id).await {
+            Ok(()) => Worked::Something,
             Err(ShuttingDown) => Worked::ShuttingDown,
         })
     }
@@ -166,69 +172,104 @@ impl Crons {
         began: &Began,
         task: Option<&Task>,
     ) -> Result<(RunEnd, TaskOutput), ShuttingDown> {
+        let mut unanswered = None;
         if let Some(task) = task {
             match self.inner.tasks.start(task).await {
                 Ok(_) => {}
                 Err(error) if error.fault() == Fault::Permanent => {
-                    self.tried(|| self.inner.tasks.remove(id)).await?.ok();
                     let reason = chain(&error);
                     return Ok((RunEnd::NotStarted { reason }, TaskOutput::default()));
                 }
                 // It may have begun all the same: the engine is asked once it answers again.
-                Err(error) => tracing::warn!(task = %id, error = %chain(&error), "a cron's start"),
+                Err(error) => {
+                    tracing::warn!(task = %id, error = %chain(&error), "a cron's start");
+                    unanswered = Some(chain(&error));
+                }
             }
         }
-        let looked = self.tried(|| self.inner.tasks.look(id)).await?;
-        if !matches!(looked, Ok(TaskState::Running)) {
-            return self.ended(id, looked).await;
-        }
-        let spent = self.inner.clock.now_ms().saturating_sub(began.at_ms);
-        let left = Duration::from_millis(began.limit_ms.saturating_sub(spent));
-        let state = tokio::select! {
-            state = self.tried(|| self.inner.tasks.wait(id)) => Some(state?),
-            () = sleep(left) => None,
-        };
-        if let Some(state) = state {
-            return self.ended(id, state).await;
-        }
-        self.tried(|| self.inner.tasks.stop(id, GRACE)).await?.ok();
-        Ok((RunEnd::TimedOut, self.written(id).await?))
-    }
-
-    async fn ended(
-        &self,
-        id: &TaskId,
-        state: Result<TaskState, TaskError>,
-    ) -> Result<(RunEnd, TaskOutput), ShuttingDown> {
-        let end = match state {
-            Ok(TaskState::Ended(end)) => RunEnd::Exit {
-                code: end.exit,
-                out_of_memory: end.out_of_memory,
+        let look = || self.inner.tasks.look(id);
+        let end = match self.tried(Duration::MAX, look).await? {
+            Ok(TaskState::Running) => self.awaited(id, began).await?,
+            Ok(TaskState::Ended(end)) => exit(end),
+            Ok(TaskState::Absent | TaskState::NeverStarted) => match unanswered {
+                Some(reason) => RunEnd::NotStarted { reason },
+                None => RunEnd::Interrupted,
             },
-            _ => RunEnd::Interrupted,
+            Err(_) => RunEnd::Interrupted,
         };
         Ok((end, self.written(id).await?))
     }
 
-    async fn written(&self, id: &TaskId) -> Result<TaskOutput, ShuttingDown> {
-        let output = self
-            .tried(|| self.inner.tasks.output(id, OUTPUT_KEPT))
-            .await?;
-        Ok(output.unwrap_or_default())
+    /// Waits until a command that runs has ended, or its time is over: then it is stopped.
+    async fn awaited(&self, id: &TaskId, began: &Began) -> Result<RunEnd, ShuttingDown> {
+        let tasks = &self.inner.tasks;
+        let spent = self.inner.clock.now_ms().saturating_sub(began.at_ms);
+        let left = Duration::from_millis(began.limit_ms.saturating_sub(spent));
+        let state = tokio::select! {
+            state = self.tried(Duration::MAX, || tasks.wait(id)) => Some(state?),
+            () = sleep(left) => None,
+        };
+        match state {
+            Some(Ok(TaskState::Ended(end))) => return Ok(exit(end)),
+            Some(_) => return Ok(RunEnd::Interrupted),
+            None => {}
+        }
+        self.tried(Duration::MAX, || tasks.stop(id, GRACE))
+            .await?
+            .ok();
+        // An engine that was away may tell only now that it had ended by itself.
+        let limit_ms = began.at_ms.saturating_add(began.limit_ms);
+        Ok(match self.tried(Duration::MAX, || tasks.look(id)).await? {
+            Ok(TaskState::Ended(end)) if end.ended_ms < limit_ms => exit(end),
+            _ => RunEnd::TimedOut,
+        })
     }
 
-    /// Calls until the engine answers.
-    async fn tried<T, F>(&self, call: impl Fn() -> F) -> Result<Result<T, TaskError>, ShuttingDown>
+    /// What a run that is over wrote; nothing where the engine does not tell it in time.
+    async fn written(&self, id: &TaskId) -> Result<TaskOutput, ShuttingDown> {
+        let output = || self.inner.tasks.output(id, OUTPUT_KEPT);
+        let output = self.tried(OUTPUT_WITHIN, output).await?;
+        Ok(output.unwrap_or_else(|error| {
+            tracing::warn!(task = %id, error = %chain(&error), "what a cron wrote is lost");
+            TaskOutput::default()
+        }))
+    }
+
+    /// Removes the container of a run that is over, or leaves it to be swept: the next run does not wait for that.
+    async fn clear_away(&self, id: &TaskId) -> Result<(), ShuttingDown> {
+        let remove = || self.inner.tasks.remove(id);
+        if let Err(error) = self.tried(REMOVED_WITHIN, remove).await? {
+            tracing::warn!(task = %id, error = %chain(&error), "a cron's container is not removed");
+            self.inner.leftovers.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Calls until the engine answers, or has not for `limit`.
+    async fn tried<T, F>(
+        &self,
+        limit: Duration,
+        call: impl Fn() -> F,
+    ) -> Result<Result<T, TaskError>, ShuttingDown>
     where
         F: Future<Output = Result<T, TaskError>>,
     {
+        let since = Instant::now();
+        let mut tries: u32 = 0;
         loop {
             let answer = tokio::select! {
                 answer = call() => answer,
                 () = self.inner.shutdown.cancelled() => return Err(ShuttingDown),
             };
             match answer {
-                Err(error) if error.fault() == Fault::Transient => self.pause().await?,
+                Err(error) if error.fault() == Fault::Transient && since.elapsed() < limit => {
+                    tries = tries.saturating_add(1);
+                    // Now and then: it may be so for hours, and nobody else tells of it.
+                    if tries.is_power_of_two() {
+                        tracing::warn!(tries, error = %chain(&error), "crons wait for the engine");
+                    }
+                    self.pause().await?;
+                }
                 answer => return Ok(answer),
             }
         }
@@ -239,6 +280,13 @@ impl Crons {
             () = sleep(RETRY) => Ok(()),
             () = self.inner.shutdown.cancelled() => Err(ShuttingDown),
         }
+    }
+}
+
+fn exit(end: TaskEnd) -> RunEnd {
+    RunEnd::Exit {
+        code: end.exit,
+        out_of_memory: end.out_of_memory,
     }
 }
 

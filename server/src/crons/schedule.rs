@@ -1,11 +1,18 @@
 //! When a cron is due: five fields in a time zone, as cron(5) reads them.
 //!
-//! Where the clock goes forward, a fixed time that does not exist is due at the end of the gap; where it goes back, a
-//! fixed time is due once. Lists, ranges and steps leave out what does not exist and are due in both halves.
+//! A time is fixed where neither minute nor hour holds a `*`, lists and ranges included. Where the clock goes forward, a
+//! fixed time that does not exist is due at the end of the gap; where it goes back, it is due once, in the first half.
+//! Times with a `*` leave out what does not exist and are due in both halves.
+//!
+//! ```text
+//! fixed:   instant ─► wall clock ─► croner, on a calendar without gaps ─► wall clock ─► instant
+//! with *:  instant ─► croner, in the zone ─► instant
+//! ```
 
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
-use jiff::tz::TimeZone;
+use jiff::civil::DateTime;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Timestamp, Zoned};
 
 /// Slots that are counted at most when many were missed.
@@ -21,6 +28,7 @@ const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 pub struct Schedule {
     cron: Cron,
     zone: TimeZone,
+    is_fixed: bool,
 }
 
 /// Slots between two times.
@@ -52,9 +60,12 @@ impl Schedule {
         for (index, field) in fields.iter().enumerate() {
             check(index, field)?;
         }
+        let has_star = |index: usize| fields[index].contains('*');
+        // Where one of the two leaves the day open, the other restricts it; else a day of either kind will do.
         let parser = CronParser::builder()
             .seconds(Seconds::Disallowed)
             .year(Year::Disallowed)
+            .dom_and_dow(has_star(2) || has_star(4))
             .build();
         let cron = parser
             .parse(at)
@@ -62,7 +73,12 @@ impl Schedule {
         let zone = TimeZone::get(zone).map_err(|_| {
             format!("`{zone}` is no time zone; write one such as Europe/Berlin or UTC")
         })?;
-        let schedule = Self { cron, zone };
+        let is_fixed = !has_star(0) && !has_star(1);
+        let schedule = Self {
+            cron,
+            zone,
+            is_fixed,
+        };
         match schedule.next(0) {
             Some(_) => Ok(schedule),
             None => Err(format!("`{at}` never comes; no month has such a day")),
@@ -71,10 +87,40 @@ impl Schedule {
 
     /// The first slot after `after_ms`, both in milliseconds since 1970; none where the calendar ends.
     pub fn next(&self, after_ms: u64) -> Option<u64> {
-        let next = self
-            .cron
-            .find_next_occurrence(&self.local(after_ms)?, false);
-        millisecond(&next.ok()?)
+        let after = self.local(after_ms)?;
+        if !self.is_fixed {
+            return millisecond(&self.cron.find_next_occurrence(&after, false).ok()?);
+        }
+        let mut wall = after.datetime();
+        // What the second half of a repeated hour shows was due in its first half, so this ends with that hour.
+        loop {
+            let next = self
+                .cron
+                .find_next_occurrence(&on_paper(wall)?, false)
+                .ok()?;
+            wall = next.datetime();
+            let at_ms = self.instant(wall)?;
+            if at_ms > after_ms {
+                return Some(at_ms);
+            }
+        }
+    }
+
+    /// The last slot up to and with `until_ms`.
+    fn last(&self, until_ms: u64) -> Option<u64> {
+        let until = self.local(until_ms)?;
+        let mut last_ms = if self.is_fixed {
+            let wall = on_paper(until.datetime())?;
+            let last = self.cron.find_previous_occurrence(&wall, true).ok()?;
+            self.instant(last.datetime())?
+        } else {
+            millisecond(&self.cron.find_previous_occurrence(&until, true).ok()?)?
+        };
+        // In the second half of a repeated hour, the first half has shown more than the clock does now.
+        while let Some(next) = self.next(last_ms).filter(|next| *next <= until_ms) {
+            last_ms = next;
+        }
+        Some(last_ms)
     }
 
     /// The slots after `after_ms`, up to and with `until_ms`.
@@ -85,10 +131,7 @@ impl Schedule {
             (before_ms, newest_ms) = (newest_ms, next);
             slots += 1;
             if slots == COUNTED_MAX {
-                let last = self
-                    .cron
-                    .find_previous_occurrence(&self.local(until_ms)?, true);
-                newest_ms = last.ok().and_then(|last| millisecond(&last))?;
+                newest_ms = self.last(until_ms)?;
                 break;
             }
         }
@@ -98,6 +141,21 @@ impl Schedule {
             before_ms,
             slots,
         })
+    }
+
+    /// When the clocks of the zone show `wall` for the first time; the end of the gap where they never do.
+    fn instant(&self, wall: DateTime) -> Option<u64> {
+        let shown = self.zone.to_ambiguous_timestamp(wall);
+        let at = match shown.offset() {
+            AmbiguousOffset::Gap { .. } => {
+                let before = shown.earlier().ok()?;
+                self.zone.following(before).next()?.timestamp()
+            }
+            AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Fold { .. } => {
+                shown.compatible().ok()?
+            }
+        };
+        u64::try_from(at.as_millisecond()).ok()
     }
 
     /// In whole seconds: cron knows no smaller ones.
@@ -130,6 +188,11 @@ fn check(index: usize, field: &str) -> Result<(), String> {
     Err(format!(
         "`{field}` is not understood; use numbers, *, lists with commas, ranges with -, steps with /, names of months and days"
     ))
+}
+
+/// What a clock shows, on a calendar where every time comes once.
+fn on_paper(wall: DateTime) -> Option<Zoned> {
+    wall.to_zoned(TimeZone::UTC).ok()
 }
 
 fn millisecond(time: &Zoned) -> Option<u64> {
@@ -183,6 +246,41 @@ mod tests {
         let day = ("2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z");
         let found = slots("30 2 * * *", "Europe/Berlin", day.0, day.1);
         assert_eq!(found, ["2026-10-25T00:30:00Z"]);
+    }
+
+    #[test]
+    fn lists_and_ranges_of_hours_are_fixed_times_too() {
+        let autumn = ("2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z");
+        let spring = ("2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z");
+        let found = |at, day: (&str, &str)| slots(at, "Europe/Berlin", day.0, day.1);
+        let twice = ["2026-10-25T00:00:00Z", "2026-10-25T13:00:00Z"];
+        assert_eq!(found("0 2,14 * * *", autumn), twice);
+        let twice = ["2026-03-29T01:00:00Z", "2026-03-29T12:00:00Z"];
+        assert_eq!(found("0 2,14 * * *", spring), twice);
+        // Twelve quarters of an hour on any day; what the gap swallows is due once, together, at its end.
+        assert_eq!(found("0,15,30,45 1-3 * * *", autumn).len(), 12);
+        assert_eq!(found("0,15,30,45 1-3 * * *", spring).len(), 8);
+    }
+
+    #[test]
+    fn the_second_half_of_a_repeated_hour_owes_no_fixed_time() {
+        let schedule = Schedule::parse("10,50 2 * * *", "Europe/Berlin").unwrap();
+        let second_half = ms("2026-10-25T01:20:00Z");
+        assert_eq!(schedule.next(second_half), Some(ms("2026-10-26T01:10:00Z")));
+        assert_eq!(schedule.last(second_half), Some(ms("2026-10-25T00:50:00Z")));
+        let in_the_gap = ms("2026-03-29T01:00:00Z");
+        assert_eq!(schedule.next(in_the_gap - 1), Some(in_the_gap));
+        assert_eq!(schedule.last(in_the_gap), Some(in_the_gap));
+    }
+
+    #[test]
+    fn a_day_that_one_field_leaves_open_is_restricted_by_the_other() {
+        let month = ("2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z");
+        let found = |at| slots(at, "UTC", month.0, month.1);
+        assert_eq!(found("0 4 1-7 * */7"), ["2026-11-01T04:00:00Z"]);
+        assert_eq!(found("0 4 */10 * sun"), ["2026-11-01T04:00:00Z"]);
+        // Two that are both restricted: either will do.
+        assert_eq!(found("0 4 1,2 * sun").len(), 6);
     }
 
     #[test]

@@ -143,6 +143,9 @@ pub enum ActError {
     /// A user asked to stop.
     #[error("cancelled")]
     Cancelled,
+    /// The server stops before the step is done: it is taken again when the server is back.
+    #[error("the server stops; it goes on when it is back")]
+    ShuttingDown,
     /// The plan and the stored state do not fit: nothing is guessed.
     #[error("{0}")]
     Inconsistent(String),
@@ -165,6 +168,7 @@ impl ActError {
             Self::Snapshot(error) => error.fault(),
             Self::Store(error) => error.fault(),
             Self::Task(error) => error.fault(),
+            Self::ShuttingDown => Fault::Transient,
             Self::Hook(_)
             | Self::Cron(_)
             | Self::Site(_)

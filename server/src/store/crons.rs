@@ -39,6 +39,11 @@ impl CronStore for SqliteStore {
             .await
     }
 
+    async fn keep_cursors(&self, known: &[(EnvironmentName, String)]) -> Result<(), StoreError> {
+        let known = known.to_vec();
+        self.database.write(move |t| keep_cursors(t, &known)).await
+    }
+
     async fn ask_run(&self, run: &CronRun) -> Result<(), StoreError> {
         let run = run.clone();
         self.database
@@ -74,8 +79,9 @@ impl CronStore for SqliteStore {
         limit: u32,
     ) -> Result<Vec<CronRun>, StoreError> {
         let (environment, cron) = (environment.clone(), cron.map(str::to_owned));
+        // A row keeps its id, whatever becomes of its run: that is the order in which they were recorded.
         let sql = "SELECT run FROM cron_runs WHERE environment = ?1 AND (?2 IS NULL OR cron = ?2)
-                   ORDER BY at_ms DESC, cron DESC LIMIT ?3";
+                   ORDER BY rowid DESC LIMIT ?3";
         self.database
             .read(move |c| {
                 let wanted = params![environment.as_str(), cron, limit];
@@ -139,6 +145,33 @@ fn cursor(
     Ok(found.into_iter().next())
 }
 
+fn keep_cursors(
+    transaction: &Transaction<'_>,
+    known: &[(EnvironmentName, String)],
+) -> Result<(), StoreError> {
+    let mut statement = transaction
+        .prepare_cached("SELECT environment, cron FROM cron_cursors")
+        .map_err(failed)?;
+    let rows = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .map_err(failed)?;
+    let rows: Result<Vec<(String, String)>, _> = rows.collect();
+    let is_known = |environment: &str, cron: &str| {
+        known
+            .iter()
+            .any(|(e, c)| (e.as_str(), c.as_str()) == (environment, cron))
+    };
+    for (environment, cron) in rows.map_err(failed)? {
+        if !is_known(&environment, &cron) {
+            let sql = "DELETE FROM cron_cursors WHERE environment = ?1 AND cron = ?2";
+            transaction
+                .execute(sql, params![environment, cron])
+                .map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
 fn pass(
     transaction: &Transaction<'_>,
     environment: &EnvironmentName,
@@ -188,8 +221,8 @@ fn forget_old(
 ) -> Result<(), StoreError> {
     transaction
         .execute(
-            "DELETE FROM cron_runs WHERE environment = ?1 AND cron = ?2 AND state IN ('skipped', 'over') AND at_ms NOT IN (
-                 SELECT at_ms FROM cron_runs WHERE environment = ?1 AND cron = ?2 ORDER BY at_ms DESC LIMIT ?3
+            "DELETE FROM cron_runs WHERE environment = ?1 AND cron = ?2 AND state IN ('skipped', 'over') AND rowid NOT IN (
+                 SELECT rowid FROM cron_runs WHERE environment = ?1 AND cron = ?2 ORDER BY rowid DESC LIMIT ?3
              )",
             params![environment.as_str(), cron, RUNS_KEPT],
         )
@@ -243,7 +276,8 @@ fn put_lease(
     lease: &Lease,
 ) -> Result<(), StoreError> {
     let known = leases(transaction, environment)?;
-    let known = known.iter().find(|known| known.owner == lease.owner);
+    let of_owner = known.into_iter().filter(|known| known.owner == lease.owner);
+    let known = holding(of_owner.collect(), lease.since_ms);
     let mut lease = lease.clone();
     lease.until_ms = lease.until_ms.max(known.map_or(0, |known| known.until_ms));
     let owner = lease.owner.to_string();

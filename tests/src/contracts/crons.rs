@@ -184,6 +184,74 @@ pub async fn a_lease_holds_runs_back(store: &dyn CronStore) {
     assert_eq!(turn(25).await, Turn::Begun);
 }
 
+/// A lease that holds for nobody, because the clock was ahead when it was made, lengthens no later one.
+///
+/// # Panics
+/// When it is not so.
+pub async fn a_lease_of_a_wrong_clock_does_not_come_back(store: &dyn CronStore) {
+    let (shop, day) = (name("shop"), 86_400_000);
+    let of_tomorrow = Lease {
+        since_ms: day,
+        ..lease(Owner::User, 2 * day)
+    };
+    for put in [&of_tomorrow, &lease(Owner::User, 30)] {
+        store.put_lease(&shop, put).await.expect("stored");
+    }
+    let stored = store.leases(&shop).await.expect("read");
+    assert_eq!(stored, [lease(Owner::User, 30)]);
+    // Nor one that is over, of a clock that was behind.
+    let later = Lease {
+        since_ms: 40,
+        ..lease(Owner::User, 50)
+    };
+    store.put_lease(&shop, &later).await.expect("stored");
+    assert_eq!(store.leases(&shop).await.expect("read"), [later]);
+}
+
+/// A cron that is configured no more leaves no cursor; the others keep theirs.
+///
+/// # Panics
+/// When it is not so.
+pub async fn cursors_of_unknown_crons_are_forgotten(store: &dyn CronStore) {
+    let all = [("shop", "a"), ("shop", "b"), ("blog", "a")];
+    for (environment, cron) in all {
+        let passed = store
+            .pass_slots(&name(environment), cron, &cursor(10), &[])
+            .await;
+        passed.expect("stored");
+    }
+    let known = [(name("shop"), "a".to_owned())];
+    store.keep_cursors(&known).await.expect("stored");
+    for (environment, cron) in all {
+        let kept = store.cron_cursor(&name(environment), cron).await;
+        let is_known = (environment, cron) == ("shop", "a");
+        assert_eq!(
+            kept.expect("read").is_some(),
+            is_known,
+            "{environment} {cron}"
+        );
+    }
+}
+
+/// Runs of a clock that was ahead are older than what was recorded after them.
+///
+/// # Panics
+/// When it is not so.
+pub async fn runs_are_in_the_order_in_which_they_were_recorded(store: &dyn CronStore) {
+    let ahead = 1_000_000;
+    let kept = u64::from(RUNS_KEPT);
+    for at_ms in (ahead..ahead + kept).chain(1..=kept) {
+        let ended = store.end_run(&over(slot("shop", "a", at_ms))).await;
+        ended.expect("stored");
+        let newest = store.cron_runs(&name("shop"), Some("a"), 1).await;
+        assert_eq!(newest.expect("read")[0].slot.at_ms, at_ms);
+    }
+    let runs = store.cron_runs(&name("shop"), None, 1000).await;
+    let runs = runs.expect("read");
+    assert_eq!(runs.len(), RUNS_KEPT as usize);
+    assert!(runs.iter().all(|run| run.slot.at_ms < ahead), "{runs:?}");
+}
+
 /// The newest runs of each cron are kept, and those that wait or run.
 ///
 /// # Panics

@@ -205,6 +205,7 @@ impl Crons for Play {
 
     async fn r#await(&self, request: Request<api::AwaitCronRequest>) -> Answered<api::CronRun> {
         self.note_other(request);
+        self.cron_wait().await;
         scripted(self.script().cron_runs.pop_front())
     }
 
@@ -223,7 +224,22 @@ impl Crons for Play {
 
     async fn idle(&self, request: Request<api::IdleCronsRequest>) -> Answered<api::IdleCronsReply> {
         self.note_other(request);
+        self.cron_wait().await;
         scripted(self.script().crons_idle.pop_front())
+    }
+}
+
+impl Play {
+    /// Never ends while the script says so.
+    async fn cron_wait(&self) {
+        let spent = {
+            let mut script = self.script();
+            let left = script.crons_wait.checked_sub(1);
+            left.map(|left| script.crons_wait = left)
+        };
+        if spent.is_some() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 

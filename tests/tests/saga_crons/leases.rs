@@ -12,7 +12,8 @@ use stratus_tests::laws::faults::FOR_EVER;
 use stratus_tests::laws::sample::deploy;
 
 use crate::{
-    HOUR, MINUTE, WELL, ask, configure, end, idle, live, name, one_runs, running, runs, shop, stop,
+    HOUR, MINUTE, WELL, ask, configure, end, idle, live, name, one_runs, restarted, running, runs,
+    shop, stop, until,
 };
 
 #[tokio::test(start_paused = true)]
@@ -160,4 +161,58 @@ async fn crons_run_again_after_an_operation_that_was_declared_done() {
     assert_eq!(control.ended(&operation.id).await, Outcome::Completed);
     control.crons.round().await.unwrap();
     assert_eq!(control.crons.lease(&name()).await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_that_waits_for_a_cron_waits_on_after_a_restart() {
+    for mode in [Mode::BlueGreen, Mode::Consistent] {
+        let shop = shop(&[("tidy", "0 0 1 1 *", "stay")]);
+        let control = live(&shop).await;
+        ask(&control).await.unwrap();
+        one_runs(&control).await;
+        control.machine.edit();
+        let operation = control.submit_for(shop, deploy(mode)).await.unwrap();
+        let waits = async |control: &Control| {
+            let lease = control.crons.lease(&name()).await.unwrap();
+            lease.is_some()
+        };
+        until(&control, waits).await;
+        let control = restarted(control).await;
+        tokio::time::sleep(MINUTE).await;
+        let journal = control.journal(&operation.id).await;
+        assert!(
+            journal.contains("the server stops; it goes on"),
+            "{journal}"
+        );
+        assert!(!journal.contains("still_running"), "{journal}");
+        assert_eq!(running(&control.machine).len(), 1);
+        end(&control);
+        assert_eq!(control.ended(&operation.id).await, Outcome::Completed);
+        let journal = control.journal(&operation.id).await;
+        assert!(
+            !journal.contains("\"still_running\":[\"tidy\"]"),
+            "{journal}"
+        );
+        assert_eq!(control.crons.lease(&name()).await.unwrap(), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consistent_deployment_waits_for_a_cron_that_is_configured_no_more() {
+    let shop = shop(&[("tidy", "0 0 1 1 *", "stay")]);
+    let control = live(&shop).await;
+    ask(&control).await.unwrap();
+    one_runs(&control).await;
+    let bare = crate::shop(&[]);
+    configure(&control, &bare).await;
+    let operation = control.submit_for(bare, deploy(Mode::Consistent)).await;
+    let operation = operation.unwrap();
+    assert_eq!(control.ended(&operation.id).await, Outcome::Undone);
+    let journal = control.journal(&operation.id).await;
+    assert!(
+        journal.contains("the cron tidy still runs after 5m"),
+        "{journal}"
+    );
+    end(&control);
+    idle(&control).await;
 }

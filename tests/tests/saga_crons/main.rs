@@ -3,18 +3,20 @@
 
 use std::time::Duration;
 
-use stratus_core::crons::{CronRun, CronStore, Owner, RunEnd, RunState};
-use stratus_core::environment::{Cron, Hooks};
+use stratus_core::crons::{Began, Cause, CronRun, CronStore, Owner, RunEnd, RunState, Slot};
+use stratus_core::environment::Cron;
 use stratus_core::fake::FakeMachine;
-use stratus_core::operation::{Kind, Mode, Outcome};
+use stratus_core::operation::{Kind, Outcome};
 use stratus_core::tasks::TaskState;
 use stratus_core::{Environment, EnvironmentName, Store};
 use stratus_server::clock::Clock;
 use stratus_server::crons::AskError;
 use stratus_tests::laws::control::Control;
-use stratus_tests::laws::sample::{self, deploy, environment};
+use stratus_tests::laws::sample::{self, environment};
 
+mod engine;
 mod leases;
+mod skips;
 mod workers;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -56,6 +58,7 @@ async fn configure(control: &Control, shop: &Environment) {
 /// A server that starts again over what `control` left.
 async fn restarted(control: Control) -> Control {
     control.shutdown.cancel();
+    control.engine.stopped().await;
     control.crons.stopped().await;
     let Control {
         machine,
@@ -64,8 +67,22 @@ async fn restarted(control: Control) -> Control {
         ..
     } = control;
     let control = Control::over(machine, store, clock, |actor| actor);
+    control.engine.recover().await.unwrap();
     control.crons.recover().await.unwrap();
     control
+}
+
+/// A run of `cron` that is due now.
+fn waiting(cron: &str, control: &Control) -> CronRun {
+    CronRun {
+        slot: Slot {
+            environment: name(),
+            cron: cron.to_owned(),
+            at_ms: control.clock.now_ms(),
+        },
+        cause: Cause::Schedule,
+        state: RunState::Waiting,
+    }
 }
 
 /// All runs, the oldest first, as `cron state`.
@@ -298,23 +315,18 @@ async fn a_run_that_ended_while_the_server_was_away_keeps_its_exit_code() {
 #[tokio::test(start_paused = true)]
 async fn a_run_that_was_stored_and_never_started_is_interrupted_and_not_begun() {
     let control = live(&shop(&[("tidy", "0 * * * *", "print x")])).await;
-    let slot = stratus_core::crons::Slot {
-        environment: name(),
-        cron: "tidy".to_owned(),
-        at_ms: control.clock.now_ms(),
-    };
-    let waiting = CronRun {
-        slot: slot.clone(),
-        cause: stratus_core::crons::Cause::Schedule,
-        state: RunState::Waiting,
-    };
+    let waiting = waiting("tidy", &control);
     control.store.ask_run(&waiting).await.unwrap();
-    let began = stratus_core::crons::Began {
+    let began = Began {
         at_ms: control.clock.now_ms(),
         release: sample::release(1),
         limit_ms: 60_000,
     };
-    control.store.begin_run(&slot, &began).await.unwrap();
+    control
+        .store
+        .begin_run(&waiting.slot, &began)
+        .await
+        .unwrap();
     let control = restarted(control).await;
     idle(&control).await;
     assert_eq!(runs(&control).await, ["tidy Interrupted"]);

@@ -5,7 +5,9 @@ use stratus_proto::v1::{AwaitCronRequest, CronRun, RunCronRequest};
 
 use crate::client::{ANSWER_LIMIT, answer};
 use crate::error::CliError;
+use crate::follow::Follower;
 use crate::render::crons;
+use crate::render::events::Quiet;
 use crate::session::Session;
 
 /// How long one question stays open, milliseconds.
@@ -46,7 +48,13 @@ impl Run {
                 slot: run.slot,
                 wait_ms: WAIT_MS,
             };
-            run = answer(ANSWER_LIMIT, client.crons().r#await(request)).await?;
+            let globals = &session.globals;
+            let mut view = Quiet(session.out);
+            let mut follower = Follower::new(&globals.server, globals.reconnect, &mut view);
+            follower = follower.of("the cron");
+            run = follower
+                .ask(async |client| client.crons().r#await(request.clone()).await)
+                .await?;
         }
         conclude(session, &run)
     }

@@ -8,7 +8,9 @@ use tokio::time::Instant;
 
 use crate::client::{ANSWER_LIMIT, answer};
 use crate::error::CliError;
+use crate::follow::Follower;
 use crate::render::crons;
+use crate::render::events::Quiet;
 use crate::session::Session;
 
 /// How long one question stays open.
@@ -70,7 +72,6 @@ impl Stop {
         environment: &str,
         mut running: Vec<CronRun>,
     ) -> Result<Vec<CronRun>, CliError> {
-        let client = session.connect().await?;
         let deadline = Instant::now() + self.wait;
         if !running.is_empty() && !session.globals.quiet {
             let names: Vec<&str> = running.iter().map(|run| run.cron.as_str()).collect();
@@ -86,9 +87,14 @@ impl Stop {
                 environment: environment.to_owned(),
                 wait_ms: u64::try_from(wait.as_millis()).unwrap_or_default(),
             };
-            running = answer(ANSWER_LIMIT, client.crons().idle(request))
-                .await?
-                .running;
+            let globals = &session.globals;
+            let mut view = Quiet(session.out);
+            let mut follower = Follower::new(&globals.server, globals.reconnect, &mut view);
+            follower = follower.of("what runs");
+            let idle = follower
+                .ask(async |client| client.crons().idle(request.clone()).await)
+                .await?;
+            running = idle.running;
         }
         Ok(running)
     }

@@ -119,7 +119,7 @@ fn hooks_stand_around_what_they_are_named_after() {
     // No old code is alive while the hook runs: the old pool is drained before it.
     assert_eq!(
         names(Mode::Consistent),
-        "before_init reserve preflight snapshot create start await_ready freeze route drain before_switch thaw confirm promote after_switch check park"
+        "stop_crons before_init reserve preflight snapshot create start await_ready halt_workers freeze route drain before_switch thaw confirm promote workers after_switch check start_crons park"
     );
 }
 
@@ -167,7 +167,7 @@ fn every_kind_has_its_recipe() {
     );
     assert_eq!(
         steps(deploy_in(Mode::Consistent), Warm),
-        "shop-g4: reserve preflight snapshot create start await_ready warm freeze route drain thaw confirm promote check park"
+        "shop-g4: stop_crons reserve preflight snapshot create start await_ready warm halt_workers freeze route drain thaw confirm promote workers check start_crons park"
     );
     assert_eq!(steps(Kind::Abort, Warm), "shop-g3: unstage discard");
     let generation = Generation(1);

@@ -89,3 +89,14 @@ fn a_check_and_the_hold_have_limits() {
         ],
     );
 }
+
+#[test]
+fn a_worker_with_the_name_of_a_cron_is_refused() {
+    let crons = "crons: [{name: mail, at: '* * * * *', run: [php]}]";
+    refused(
+        &site(&format!(
+            "{crons}\nworkers: [{{name: queue, run: [php]}}, {{name: mail, run: [php]}}]"
+        )),
+        &["8:42: environments.shop.workers[1]: `mail` is a cron already; rename one"],
+    );
+}

@@ -27,6 +27,9 @@ impl Machine {
         };
         let running = stopped.running.iter().map(|run| run.slot.cron.clone());
         let running: Vec<String> = running.collect();
+        if !running.is_empty() && self.crons.is_shutting_down() {
+            return Err(ActError::ShuttingDown);
+        }
         if !running.is_empty() && plan.freezes() {
             let within = humantime::format_duration(WAIT);
             return Err(ActError::Cron(format!(

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use stratus_core::environment::Argv;
-use stratus_core::fault::chain;
+use stratus_core::fault::{Fault, chain};
 use stratus_core::operation::{Direction, Entry, Event, Output, Plan, Ran, Step, journal};
 use stratus_core::tasks::{Task, TaskCode, TaskId, TaskName, TaskRestart, TaskState};
 use stratus_core::{Pool, ReleaseId};
@@ -55,6 +55,7 @@ impl Machine {
         Ok(Output::Ran(ran))
     }
 
+    /// Every failure of it is for good: the command may have run.
     async fn run_hook(&self, situation: &Situation<'_>, task: &Task) -> Result<Ran, ActError> {
         let began = self.clock.now_ms();
         let limit = situation.plan.environment.hooks.timeout;
@@ -143,11 +144,24 @@ impl Machine {
     }
 }
 
-/// Whether the journal knows of an earlier try. The present one's `Started` is not in it yet.
+/// Whether the journal knows of an earlier try in which a command may have run. The present one's `Started` is not in it
+/// yet. A try that failed in a way that may pass ran none: whatever goes wrong with a command is for good.
 fn was_begun(plan: &Plan, entries: &[Entry], step: Step) -> bool {
     let index = plan.steps.iter().position(|s| *s == step);
-    let begun = |event: &Event| matches!(event, Event::Started { step, direction: Direction::Forward } if Some(*step) == index);
-    entries.iter().any(|entry| begun(&entry.event))
+    let begun = |begun, entry: &Entry| match &entry.event {
+        Event::Started {
+            step,
+            direction: Direction::Forward,
+        } if Some(*step) == index => true,
+        Event::Failed {
+            step,
+            direction: Direction::Forward,
+            fault: Fault::Transient,
+            ..
+        } if Some(*step) == index => false,
+        _ => begun,
+    };
+    entries.iter().fold(false, begun)
 }
 
 fn commands(plan: &Plan, step: Step) -> &[Argv] {

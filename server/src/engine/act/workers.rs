@@ -71,18 +71,19 @@ impl Machine {
     pub async fn restore_all_workers(&self) -> Result<(), ActError> {
         let environments = self.store.environments().await?;
         // One environment's failure, or a worker of it that takes its time to end, does not keep the others' down.
-        let settled = environments.iter().map(|environment| async move {
-            if let Err(error) = self.settle_live_workers(environment).await {
-                tracing::warn!(
-                    environment = %environment.name, error = %chain(&error), "its workers are not as they should be"
-                );
-            }
-        });
+        let names = environments.iter().map(|environment| &environment.name);
+        let settled: Vec<_> = names.map(|name| self.try_live_workers(name)).collect();
         futures_util::stream::iter(settled)
             .buffer_unordered(AT_ONCE)
             .collect::<()>()
             .await;
         self.end_strange_workers().await
+    }
+
+    async fn try_live_workers(&self, environment: &EnvironmentName) {
+        if let Err(error) = self.settle_live_workers(environment).await {
+            tracing::warn!(%environment, error = %chain(&error), "its workers are not as they should be");
+        }
     }
 
     /// Ends the workers of environments that are configured no more.
@@ -101,19 +102,23 @@ impl Machine {
         Ok(())
     }
 
-    async fn settle_live_workers(&self, environment: &Environment) -> Result<(), ActError> {
-        let _turn = self.workers.turn(&environment.name).await;
+    async fn settle_live_workers(&self, name: &EnvironmentName) -> Result<(), ActError> {
+        let _turn = self.workers.turn(name).await;
         let unfinished = self.store.unfinished().await?;
-        let name = &environment.name;
         if unfinished
             .iter()
             .any(|held| &held.plan.environment.name == name)
         {
             return Ok(());
         }
-        let pool = match self.store.state(&environment.name).await?.live {
+        // Read only now: whoever had the turn before may have taken long, and another configuration come meanwhile.
+        let environments = self.store.environments().await?;
+        let Some(environment) = environments.iter().find(|known| &known.name == name) else {
+            return Ok(());
+        };
+        let pool = match self.store.state(name).await?.live {
             Some(live) => {
-                let id = PoolId::new(&environment.name, live.generation);
+                let id = PoolId::new(name, live.generation);
                 Some(self.known_pool(&id).await?)
             }
             None => None,
@@ -196,4 +201,77 @@ fn task(pool: &Pool, worker: &Worker) -> Result<Task, ActError> {
         restart: TaskRestart::Always,
         grace: worker.grace,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+    use stratus_core::operation::Kind;
+    use stratus_core::operation::plan::{Context, Warmth};
+    use stratus_core::snapshots::Verify;
+    use stratus_core::state::PoolRecord;
+    use stratus_core::{EnvironmentState, Generation, ReleaseId};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::engine::act::init;
+    use crate::{config, wiring};
+
+    const CONFIGURATION: &str = "environments:\n  shop: {hosts: [a.test], code: DIR/code, docroot: ., php: {image: a, user: '7:8'}, workers: [{name: queue, run: [php]}]}\n";
+
+    fn configured() -> Environment {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("code")).unwrap();
+        let file = folder.path().join("stratus.yaml");
+        let text = CONFIGURATION.replace("DIR", folder.path().to_str().unwrap());
+        std::fs::write(&file, text).unwrap();
+        config::load(&file).unwrap().environments.remove(0)
+    }
+
+    /// Fakes where a pool of `shop` is live.
+    async fn live(shop: &Environment) -> Machine {
+        let machine = wiring::fakes(CancellationToken::new()).machine;
+        let context = Context {
+            environment: shop,
+            state: &EnvironmentState::default(),
+            generation: Generation(1),
+            warmth: Warmth::Warm,
+        };
+        let verify = Verify::Metadata;
+        let plan = Plan::new("op".parse().unwrap(), Kind::Init { verify }, context).unwrap();
+        let release: ReleaseId = "0".repeat(64).parse().unwrap();
+        let pool = init::pool(&plan, plan.pool().unwrap(), "a", &release);
+        machine.store.put_pool(&pool).await.unwrap();
+        let state = EnvironmentState {
+            live: Some(PoolRecord {
+                generation: Generation(1),
+                release,
+                members: 1,
+                since_ms: 0,
+            }),
+            ..EnvironmentState::default()
+        };
+        machine.store.put_state(&shop.name, &state).await.unwrap();
+        machine
+    }
+
+    #[tokio::test]
+    async fn what_is_configured_is_read_when_its_turn_has_come() {
+        let mut shop = configured();
+        let machine = live(&shop).await;
+        let specs = std::slice::from_ref(&shop);
+        machine.store.put_environments(specs).await.unwrap();
+        let turn = machine.workers.turn(&shop.name).await;
+        let restored = machine.restore_all_workers();
+        tokio::pin!(restored);
+        assert!(
+            poll!(restored.as_mut()).is_pending(),
+            "another has the turn"
+        );
+        shop.workers.clear();
+        machine.store.put_environments(&[shop]).await.unwrap();
+        drop(turn);
+        restored.await.unwrap();
+        assert!(machine.tasks.list().await.unwrap().is_empty());
+    }
 }

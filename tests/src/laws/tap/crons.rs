@@ -28,6 +28,11 @@ impl CronStore for Tap {
         self.write(Scope::Every, passed).await
     }
 
+    async fn keep_cursors(&self, known: &[(EnvironmentName, String)]) -> Result<(), StoreError> {
+        self.write(Scope::Every, self.inner.keep_cursors(known))
+            .await
+    }
+
     async fn ask_run(&self, run: &CronRun) -> Result<(), StoreError> {
         self.write(Scope::Every, self.inner.ask_run(run)).await
     }
