@@ -108,6 +108,11 @@ async fn stray_words_an_empty_environment_and_no_terminal_are_harmless() {
             "cd /; env -i setsid -w \"$CLI\" --server \"$STRATUS_SERVER\" zerodowntime.init <&-",
             "env -i sh -c \"$CLI --server $STRATUS_SERVER zerodowntime.switch;\" </dev/null",
         ),
+        // Options with a stray end, options in one word, and variables that are set and say nothing.
+        (
+            "command='zerodowntime.init --env shop;'; $CLI $command",
+            "STRATUS_ENV= STRATUS_RECONNECT= STRATUS_CRONS_FOR= \"$CLI\" zerodowntime.switch \"--quiet --env shop ;\"",
+        ),
         // Nobody listens at all.
         (
             "$CLI zerodowntime.init >&- 2>&- <&-",
