@@ -279,9 +279,9 @@ fn every_promise_of_the_contract_is_in_the_list() {
     let semantics = (1..=SEMANTICS).map(|number| format!("semantics {number}: "));
     let further = FURTHER.iter().map(ToString::to_string);
     let promises: Vec<String> = rows.chain(rules).chain(semantics).chain(further).collect();
-    let is = |held: &str, promise: &str| match promise.ends_with(": ") {
-        true => held.starts_with(promise),
-        false => held == promise,
+    let is = |held: &str, promise: &str| {
+        let is_begun = promise.ends_with(": ") && held.starts_with(promise);
+        is_begun || held == promise
     };
     let names = HELD.map(|(name, _)| name);
     for promise in &promises {
@@ -318,8 +318,8 @@ fn is_run(text: &str, name: &str) -> bool {
         return is_check;
     };
     let call = format!("    {name}(");
-    let called = lines.iter().position(|line| line.starts_with(&call));
-    let caller = called.and_then(|at| lines[..at].iter().rposition(|line| begins(line).is_some()));
+    let place = lines.iter().position(|line| line.starts_with(&call));
+    let caller = place.and_then(|at| lines[..at].iter().rposition(|line| begins(line).is_some()));
     is_test(&lines[..at]) || caller.is_some_and(|at| is_test(&lines[..at]))
 }
 
