@@ -15,6 +15,7 @@ mod archive;
 mod download;
 mod error;
 mod folder;
+mod frames;
 mod git;
 mod target;
 #[cfg(test)]

@@ -15,6 +15,7 @@
 //! <data>/nginx/passwords/                       what tenants' rules ask visitors for, named after its content
 //! <data>/nginx/run/                             private sockets: control.sock, access.sock
 //! <data>/nginx/run/tls/                         the certificate: cert.pem, key.pem
+//! <data>/nginx/log/shop/access.log              what visitors asked for, where nginx.access_log says so
 //! <data>/nginx/varnish/                         sockets between nginx and Varnish: visitors.sock, origin.sock
 //! ```
 
@@ -175,6 +176,17 @@ impl Layout {
     /// The folder of the certificate that nginx shows to visitors.
     pub fn nginx_tls(&self) -> PathBuf {
         self.nginx_run().join("tls")
+    }
+
+    /// The folder of the logs of visitors' requests.
+    pub fn nginx_log(&self) -> PathBuf {
+        self.nginx().join("log")
+    }
+
+    /// The log of the requests of an environment's visitors.
+    pub fn access_log(&self, environment: &EnvironmentName) -> PathBuf {
+        let folder = self.nginx_log().join(environment.as_str());
+        folder.join("access.log")
     }
 
     /// The folder of the sockets between nginx and Varnish.

@@ -17,6 +17,7 @@ pub mod control;
 mod disk;
 pub mod flip;
 mod guard;
+mod logs;
 pub mod master;
 mod place;
 pub mod render;
@@ -28,4 +29,4 @@ mod visit;
 
 pub use access::AccessRecords;
 pub use apply::NginxRouter;
-pub use render::{DebugHeader, Settings, Tls, Varnish};
+pub use render::{AccessLog, DebugHeader, Settings, Tls, Varnish};

@@ -1,8 +1,9 @@
 //! The command line: the options of every command, and how its words become a command or a usage failure.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
+use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 
@@ -69,9 +70,20 @@ pub fn command() -> clap::Command {
     plain.override_help(text)
 }
 
+/// Takes a variable that is set and empty, as scripts leave it behind, for one that is not set.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|arg| match arg.get_env() {
+            Some(name) if is_empty(name) => arg.env(Resettable::Reset),
+            _ => arg,
+        })
+        .mut_subcommands(without_empty_variables)
+}
+
 /// Parses normalised words; `None` where they asked for a help text or the version, which has been printed.
 pub fn parse(words: &[OsString], out: &mut Out) -> Result<Option<Cli>, CliError> {
-    let command = command();
+    let command = without_empty_variables(command());
     if let Some(name) = argv::command(words) {
         known(name, &command)?;
     }

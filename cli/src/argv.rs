@@ -3,43 +3,99 @@
 
 use std::ffi::OsString;
 
-/// Options that are followed by a value, which is left as it is.
+/// Options that are followed by a value.
 const WITH_VALUE: [&str; 3] = ["--env", "--server", "--reconnect"];
+/// The one of them whose value is left as it is: a path may end in anything.
+const PATH: &str = "--server";
+/// Commands with an argument that may be empty.
+const WITH_EMPTY: [&str; 1] = ["php.options.add"];
 
-/// Splits the words up to the command at spaces and drops `;` and spaces at the end of each word.
+/// Splits what a tool passed as one word, and drops `;` and spaces at the end of each word. What a word NAME=VALUE says
+/// behind the command is left alone, but for those behind a letter or a digit.
 ///
 /// Shape: `["zerodowntime.init --verify ;"]` becomes `["zerodowntime.init", "--verify"]`.
 pub fn normalise(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let mut result = Vec::new();
-    let mut value_follows = false;
-    let mut command_seen = false;
+    let mut reader = Reader::default();
     for word in words {
-        let Some(text) = word.to_str().filter(|_| !value_follows) else {
-            value_follows = false;
-            result.push(word);
-            continue;
-        };
-        let text = text
-            .trim_start()
-            .trim_end_matches(|c: char| c == ';' || c.is_whitespace());
-        let whole = command_seen || (text.starts_with("--") && text.contains('='));
-        let parts: Vec<&str> = if whole {
-            vec![text]
-        } else {
-            text.split_whitespace().collect()
-        };
-        for part in parts.into_iter().filter(|part| !part.is_empty()) {
-            if value_follows {
-                value_follows = false;
-            } else if WITH_VALUE.contains(&part) {
-                value_follows = true;
-            } else if !part.starts_with('-') {
-                command_seen = true;
-            }
-            result.push(part.into());
+        match word.to_str() {
+            Some(text) => reader.word(text),
+            None => reader.push(word),
         }
     }
-    result
+    reader.words
+}
+
+/// Where in the command line we are.
+#[derive(Default)]
+struct Reader {
+    words: Vec<OsString>,
+    /// The option whose value comes next.
+    awaits: Option<&'static str>,
+    command: Option<String>,
+}
+
+impl Reader {
+    fn word(&mut self, text: &str) {
+        let word = trimmed(text.trim_start());
+        let is_assigned = word.starts_with("--") && word.contains('=');
+        let is_group = match self.command {
+            None => !is_assigned,
+            Some(_) => word.starts_with("--") && word.contains(char::is_whitespace) && !is_assigned,
+        };
+        if self.awaits.is_some() {
+            self.part(text);
+        } else if is_group {
+            word.split_whitespace().for_each(|part| self.part(part));
+        } else if self.command.is_some() && word.contains('=') && !word.starts_with('-') {
+            self.push(assignment(text.trim_start()).into());
+        } else if self.may_be_empty() && text.is_empty() {
+            self.push(OsString::new());
+        } else {
+            self.part(word);
+        }
+    }
+
+    /// A word that is not split any more.
+    fn part(&mut self, text: &str) {
+        if let Some(option) = self.awaits {
+            let value = if option == PATH { text } else { trimmed(text) };
+            return self.push(value.into());
+        }
+        let part = trimmed(text);
+        if part.is_empty() {
+            return;
+        }
+        self.push(part.into());
+        self.awaits = WITH_VALUE.into_iter().find(|option| *option == part);
+        if self.command.is_none() && !part.starts_with('-') {
+            self.command = Some(part.to_owned());
+        }
+    }
+
+    fn push(&mut self, word: OsString) {
+        self.awaits = None;
+        self.words.push(word);
+    }
+
+    fn may_be_empty(&self) -> bool {
+        let command = self.command.as_deref();
+        command.is_some_and(|command| WITH_EMPTY.contains(&command))
+    }
+}
+
+/// Without `;` and spaces at its end.
+fn trimmed(text: &str) -> &str {
+    text.trim_end_matches(|c: char| c == ';' || c.is_whitespace())
+}
+
+/// NAME=VALUE: `;` and spaces behind a letter or a digit are stray, others may be the value.
+fn assignment(text: &str) -> &str {
+    let word = trimmed(text);
+    if word.ends_with(char::is_alphanumeric) {
+        word
+    } else {
+        text
+    }
 }
 
 /// The command among normalised words, if there is one.
@@ -92,7 +148,25 @@ mod tests {
     }
 
     #[test]
-    fn the_value_of_an_option_is_left_as_it_is() {
+    fn a_group_of_options_behind_the_command_is_split() {
+        check(
+            &["zerodowntime.init", "--verify --quiet ;"],
+            &["zerodowntime.init", "--verify", "--quiet"],
+        );
+        check(&["crons.stop", "--for 2h"], &["crons.stop", "--for", "2h"]);
+        check(
+            &["status", "--env shop; --json"],
+            &["status", "--env", "shop", "--json"],
+        );
+        check(
+            &["cache.varnish.clear", "--url=/a b"],
+            &["cache.varnish.clear", "--url=/a b"],
+        );
+        check(&["crons.run", "two words"], &["crons.run", "two words"]);
+    }
+
+    #[test]
+    fn the_path_of_the_server_is_left_as_it_is_and_a_stray_end_of_other_values_is_dropped() {
         check(
             &["--server", "/run/my dir/s;", "status"],
             &["--server", "/run/my dir/s;", "status"],
@@ -102,6 +176,32 @@ mod tests {
             &["--server=/run/my dir/s", "status"],
         );
         check(&["status", "--env", ""], &["status", "--env", ""]);
+        check(&["status", "--env", "shop;"], &["status", "--env", "shop"]);
+        check(
+            &["--reconnect", "5m; ", "status"],
+            &["--reconnect", "5m", "status"],
+        );
+        check(&["--env shop; status"], &["--env", "shop", "status"]);
+    }
+
+    #[test]
+    fn what_an_argument_says_is_left_as_it_is() {
+        let add = "php.options.add";
+        for option in [
+            "arg_separator.input=;",
+            "arg_separator.input=&;",
+            "auto_prepend_file=",
+            "error_prepend_string=--",
+        ] {
+            check(&[add, option], &[add, option]);
+        }
+        check(&[add, "memory_limit=1G; "], &[add, "memory_limit=1G"]);
+        check(&[add, "memory_limit=1G", ";"], &[add, "memory_limit=1G"]);
+        check(
+            &[add, "auto_prepend_file", ""],
+            &[add, "auto_prepend_file", ""],
+        );
+        check(&["status", "--json", ""], &["status", "--json"]);
     }
 
     #[test]

@@ -50,6 +50,11 @@ pub trait Router: Send + Sync {
         why: Closed,
     ) -> Result<bool, RouterError>;
 
+    /// Keeps the logs of visitors' requests bounded, and removes those of environments that are gone.
+    async fn tend_logs(&self) -> Result<(), RouterError> {
+        Ok(())
+    }
+
     /// Fetches `path` of `host` once, as a visitor does.
     async fn visit(&self, host: &str, path: &str) -> Result<Visit, RouterError>;
 

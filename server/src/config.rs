@@ -76,6 +76,8 @@ pub struct Nginx {
     pub https: Option<SocketAddr>,
     /// Whether a Varnish shares the sockets in `<data_dir>/nginx/varnish` with it, as in `compose/stack.yaml`.
     pub varnish: bool,
+    /// Whether what visitors ask for is written to `<data_dir>/nginx/log/NAME/access.log`, a file an environment.
+    pub access_log: bool,
     /// Whether responses of PHP name their generation in `X-Stratus-Generation`.
     pub debug_header: bool,
     /// Who its workers run as.

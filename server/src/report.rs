@@ -24,6 +24,8 @@ pub struct Report {
     pub still_running: Vec<String>,
     /// The commit that was fetched.
     pub commit: Option<String>,
+    /// Why the site was not looked at before the end of a deployment.
+    pub unchecked: Option<String>,
     /// The first failure that was not overcome.
     pub error: Option<String>,
 }
@@ -73,6 +75,7 @@ impl Report {
             drain: None,
             caches: Vec::new(),
             commit: None,
+            unchecked: None,
             error: first_error(entries),
         };
         for entry in entries {
@@ -100,6 +103,7 @@ impl Report {
                     report.drain = Some((*drained_ms, *tally));
                 }
                 Output::Cleared(caches) => report.caches.clone_from(caches),
+                Output::NotLookedAt(why) => report.unchecked = Some(why.clone()),
                 Output::StillRunning(crons) => report.still_running.clone_from(crons),
                 Output::None | Output::Checked { .. } => {}
             }

@@ -10,7 +10,9 @@ use anyhow::Context;
 use stratus_agent::cache::CacheClients;
 use stratus_agent::docker::{ContainerNames, DockerRuntime, Engine, Network, Options};
 use stratus_agent::layout::Layout;
-use stratus_agent::nginx::{AccessRecords, DebugHeader, NginxRouter, Settings, Tls, Varnish};
+use stratus_agent::nginx::{
+    AccessLog, AccessRecords, DebugHeader, NginxRouter, Settings, Tls, Varnish,
+};
 use stratus_agent::snapshots::Releases;
 use stratus_core::fake::{FakeMachine, MemoryStore};
 use stratus_core::{InstallationId, Store, Tasks};
@@ -177,6 +179,11 @@ pub fn nginx_settings(config: &Config) -> Settings {
             Varnish::Beside
         } else {
             Varnish::Absent
+        },
+        access_log: if config.nginx.access_log {
+            AccessLog::Written
+        } else {
+            AccessLog::Absent
         },
     }
 }

@@ -14,7 +14,7 @@ use hyper::{HeaderMap, Request};
 use hyper_util::rt::TokioIo;
 use stratus_agent::docker::Engine;
 use stratus_agent::layout::Layout;
-use stratus_agent::nginx::{DebugHeader, NginxRouter, Settings, Tls, Varnish};
+use stratus_agent::nginx::{AccessLog, DebugHeader, NginxRouter, Settings, Tls, Varnish};
 use stratus_core::environment::{Maintenance, User};
 use stratus_core::route::{Links, PageCache, RouteTable, Share, Site};
 use stratus_core::{EnvironmentName, Generation, PoolId, Router as _};
@@ -104,6 +104,7 @@ impl Bench {
             debug_header: DebugHeader::Shown,
             tls: Tls::Absent,
             varnish: Varnish::Absent,
+            access_log: AccessLog::Absent,
         };
         std::fs::create_dir_all(folder.path().join("code"))?;
         let router = NginxRouter::new(layout.clone(), settings.clone(), engine);
@@ -225,6 +226,9 @@ impl Bench {
             format!("{0}:{0}:ro", path(self.code())),
             format!("{}:/usr/local/bin/nginx-start:ro", starter.display()),
         ];
+        if self.settings.access_log == AccessLog::Written {
+            volumes.push(format!("{0}:{0}", path(self.layout.nginx_log())));
+        }
         if self.settings.varnish == Varnish::Beside {
             volumes.push(format!("{0}:{0}", path(self.layout.nginx_varnish())));
         }

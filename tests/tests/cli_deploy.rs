@@ -121,6 +121,27 @@ fn a_detached_init_prints_the_operation_and_returns() {
 }
 
 #[test]
+fn a_rolling_deployment_says_that_both_releases_serve() {
+    let operation = story::operation(Kind::Deploy, Outcome::Completed);
+    let lines = Story::default().step("roll", 2_000).finish(operation);
+    let server = Scripted::start(story::script(Kind::Deploy, lines));
+    let transcript = run(&server.socket(), "deploy --mode rolling");
+    assert_eq!(transcript.code, Some(0), "{transcript}");
+    assert!(
+        transcript.stderr.contains("both releases serve"),
+        "{transcript}"
+    );
+    assert_snapshot!(transcript);
+    let Call::Submit(request) = server.next_call() else {
+        panic!("a submit comes first")
+    };
+    let Some(Action::Deploy(deploy)) = request.action else {
+        panic!("a deployment is asked for")
+    };
+    assert_eq!(deploy.mode(), v1::Mode::Rolling);
+}
+
+#[test]
 fn switch_reports_its_figures() {
     assert_snapshot!(check(story::switch(), "zerodowntime.switch"));
 }

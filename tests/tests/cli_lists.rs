@@ -65,6 +65,7 @@ fn environments() -> StatusReply {
             files: vec!["a.php".into(), "b.php".into(), "c.php".into()],
             seen: hours_ago(0),
         }),
+        overdue: Some(story::ID.into()),
     };
     let blog = EnvironmentStatus {
         name: "blog".into(),
@@ -89,6 +90,7 @@ fn environments() -> StatusReply {
         }],
         crons_stopped: None,
         edits: None,
+        overdue: Some(String::new()),
     };
     let new = EnvironmentStatus {
         name: "new".into(),
@@ -407,6 +409,7 @@ fn maintenance_says_what_visitors_get() {
                 environment: "shop".into(),
                 enabled,
                 changed,
+                overdue: None,
             }),
             ..Script::default()
         });
@@ -414,6 +417,22 @@ fn maintenance_says_what_visitors_get() {
             format!("{command} {changed}"),
             run(&server.socket(), command)
         );
+    }
+}
+
+#[test]
+fn a_site_that_an_operation_keeps_closed_is_not_called_open() {
+    for (name, changed) in [("overdue_disabled", true), ("overdue_unchanged", false)] {
+        let server = Scripted::start(Script {
+            maintenance: Some(SetMaintenanceReply {
+                environment: "shop".into(),
+                enabled: false,
+                changed,
+                overdue: Some(story::ID.into()),
+            }),
+            ..Script::default()
+        });
+        assert_snapshot!(name, run(&server.socket(), "maintenance.disable"));
     }
 }
 

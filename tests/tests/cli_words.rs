@@ -42,6 +42,27 @@ fn a_stray_semicolon_or_space_is_harmless() {
 }
 
 #[test]
+fn a_variable_that_is_set_and_empty_counts_as_not_set() {
+    let server = Scripted::start(story::switch());
+    let mut switch = call(&server.socket(), "zerodowntime.switch");
+    for name in ["STRATUS_ENV", "STRATUS_RECONNECT", "STRATUS_CRONS_FOR"] {
+        switch.env(name, "");
+    }
+    let output = switch.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+
+    // Each is read by its own command; without a server that is as far as they come.
+    for (name, words) in [
+        ("STRATUS_CRONS_FOR", "crons.stop"),
+        ("STRATUS_SERVER", "status"),
+    ] {
+        let mut command = call(Path::new("/nonexistent/stratus.sock"), words);
+        let output = command.env(name, "").output().unwrap();
+        assert_ne!(output.status.code(), Some(2), "{name}: {output:?}");
+    }
+}
+
+#[test]
 fn what_is_not_built_yet_says_so_and_does_nothing() {
     assert_snapshot!(alone("autoscaling.set --min 2"));
     for words in ["autoscaling.enable", "events", "logs", "top"] {

@@ -348,6 +348,20 @@ async fn a_reference_of_a_repository_becomes_a_tree() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_somebody_else_owns_is_read_where_an_operator_names_it() {
+    let bed = Bed::new();
+    let (repo, _, second) = bed.repository();
+    // Of a build user, say; that the owner can be changed is what root can do.
+    let mut chown = Command::new("chown");
+    chown.args(["-R", "65534"]).arg(&repo);
+    assert!(chown.status().unwrap().success());
+    let fetched = bed.fetch(&format!("file://{}", repo.display())).await;
+    assert_eq!(fetched.unwrap().commit, Some(second));
+    let left = fs::read_dir(bed.layout.fetched(&bed.environment.name, &operation())).unwrap();
+    assert_eq!(left.count(), 1, "the tree alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_repository_cannot_give_whole_is_refused() {
     let mut bed = Bed::new();
     let (repo, ..) = bed.repository();

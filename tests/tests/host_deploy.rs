@@ -139,16 +139,44 @@ async fn maintenance_closes_the_site_at_once_and_disturbs_nothing() {
     let status = stage.place.done(&["status"]).await.unwrap();
     assert_eq!(status["environments"][0]["maintenance"], true, "{status}");
 
-    stage.shop.release(2).unwrap();
-    stage.place.done(&["deploy"]).await.unwrap();
-    assert_eq!(stage.place.visit("/index.php").await.unwrap().status, 503);
+    deployments_are_looked_at_where_that_is_answered(&stage).await;
     stage.place.done(&["maintenance.disable"]).await.unwrap();
     let open = stage.place.visit("/index.php").await.unwrap();
     assert_eq!(
         (open.status, open.generation()),
-        (200, Some(2)),
+        (200, Some(3)),
         "{}",
         open.head
+    );
+}
+
+/// Of a site in maintenance: its health is answered all the same, and nothing else of it.
+async fn deployments_are_looked_at_where_that_is_answered(stage: &Running) {
+    // Nobody sees the site, so the deployment does not say that it was well.
+    stage.shop.release(2).unwrap();
+    let deployed = stage.place.done(&["deploy"]).await.unwrap();
+    assert_eq!(deployed["unchecked"], "in maintenance", "{deployed}");
+    assert_eq!(stage.place.visit("/index.php").await.unwrap().status, 503);
+    // What is answered all the same is looked at, and counts.
+    let kept = "    ready: {path: /health.php}\n";
+    let checked = format!("{kept}    check: {{path: /health.php, body: well, within: 1s}}\n");
+    stage.place.reconfigure(kept, &checked).unwrap();
+    stage.place.done(&["environments.apply"]).await.unwrap();
+    let looked_at = stage.place.done(&["deploy"]).await.unwrap();
+    assert_eq!(
+        looked_at["unchecked"],
+        serde_json::Value::Null,
+        "{looked_at}"
+    );
+    stage
+        .shop
+        .write("pub/health.php", "<?php echo 'ill';\n")
+        .unwrap();
+    let (code, undone) = stage.place.stratus(&["deploy"]).await.unwrap();
+    assert_eq!(
+        (code, &undone["outcome"]),
+        (1, &"undone".into()),
+        "{undone}"
     );
 }
 
@@ -307,14 +335,35 @@ async fn requests_wait_for_a_consistent_deployment_and_beyond_its_limit_visitors
             if let Ok(visit) = asked().await
                 && visit.as_ref().is_ok_and(|visit| visit.status == 503)
             {
-                return;
+                break;
             }
         }
+        // That is no maintenance, and nothing that maintenance.disable ends.
+        let disabled = stage.place.done(&["maintenance.disable"]).await.unwrap();
+        let status = stage.place.done(&["status"]).await.unwrap();
+        (disabled, status["environments"][0].clone())
     };
     let turned_away = tokio::time::timeout(Duration::from_mins(1), turned_away);
     let (deployed, turned_away) = tokio::join!(deploying, turned_away);
-    turned_away.expect("a visitor gets the page");
-    assert_eq!(deployed.unwrap()["to"], 3);
+    let (disabled, meanwhile) = turned_away.expect("a visitor gets the page");
+    let deployed = deployed.unwrap();
+    assert_eq!(deployed["to"], 3);
+    assert_eq!(disabled["changed"], false, "{disabled}");
+    for told in [&disabled, &meanwhile] {
+        assert_eq!(told["overdue"], deployed["operation"], "{told}");
+    }
+    assert_eq!(meanwhile["maintenance"], false, "{meanwhile}");
+    assert_eq!(stage.place.visit("/index.php").await.unwrap().status, 200);
+
+    // What an operation that is over has left there is opened by hand.
+    let left = stage.place.data().join("env/shop/overdue");
+    std::fs::write(&left, "").unwrap();
+    assert_eq!(stage.place.visit("/index.php").await.unwrap().status, 503);
+    let status = stage.place.done(&["status"]).await.unwrap();
+    assert_eq!(status["environments"][0]["overdue"], "", "{status}");
+    let opened = stage.place.done(&["maintenance.disable"]).await.unwrap();
+    assert_eq!(opened["changed"], true, "{opened}");
+    assert!(!left.exists());
     assert_eq!(stage.place.visit("/index.php").await.unwrap().status, 200);
 }
 

@@ -214,6 +214,9 @@ impl Master for Old {
     async fn reload(&self) -> Result<(), EngineError> {
         unreachable!("an old nginx is not reloaded")
     }
+    async fn reopen(&self) -> Result<(), EngineError> {
+        unreachable!("an old nginx is not asked")
+    }
     async fn workers(&self) -> Result<Workers, EngineError> {
         Ok(Workers::default())
     }

@@ -5,11 +5,11 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 
 use flate2::read::MultiGzDecoder;
-use ruzstd::decoding::StreamingDecoder;
 use tar::EntryType;
 use zip::ZipArchive;
 
 use super::error::FetchError;
+use super::frames::Frames;
 use super::target::{Looks, Target};
 use crate::tree::CancelFlag;
 use crate::tree::name::Shown;
@@ -43,10 +43,9 @@ pub(super) fn unpack(mut file: File, target: &mut Target<'_>) -> Result<(), Fetc
     file.rewind().map_err(damaged)?;
     match head.as_slice() {
         [0x1f, 0x8b, ..] => untar(MultiGzDecoder::new(BufReader::new(file)), target),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            let decoder = StreamingDecoder::new(BufReader::new(file));
-            let decoder = decoder.map_err(|e| damaged(io::Error::other(e)))?;
-            untar(decoder, target)
+        // The second is that of a frame to be skipped, which some tools write first.
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
+            untar(Frames::new(BufReader::new(file)), target)
         }
         [b'P', b'K', 3 | 5, 4 | 6, ..] => unzip(file, target),
         head if head.get(TAR_MAGIC_AT..TAR_MAGIC_AT + 5) == Some(b"ustar") => {
@@ -167,6 +166,7 @@ fn untar_entry<R: Read>(
     let kind = entry.header().entry_type();
     let name = entry.path_bytes().into_owned();
     let bad = |e: io::Error| FetchError::Refused(format!("{}: {e}", Shown(&name)));
+    refuse_sparse(&mut entry, &name)?;
     let mtime = entry.header().mtime().map_err(bad)?;
     let looks = Looks {
         mode: entry.header().mode().map_err(bad)?,
@@ -192,6 +192,26 @@ fn untar_entry<R: Read>(
             Shown(&name)
         ))),
     }
+}
+
+/// In a pax header a sparse file has another name than the header says, and a map of its holes before its content: not
+/// understood, that would be code in the wrong place.
+fn refuse_sparse<R: Read>(entry: &mut tar::Entry<'_, R>, name: &[u8]) -> Result<(), FetchError> {
+    if entry.header().entry_type() == EntryType::XGlobalHeader {
+        // Not taken into memory: what it says of all is not heeded.
+        return Ok(());
+    }
+    let refused = |what: String| FetchError::Refused(format!("{}: {what}", Shown(name)));
+    let said = entry.pax_extensions().map_err(|e| refused(e.to_string()))?;
+    for extension in said.into_iter().flatten() {
+        let extension = extension.map_err(|e| refused(e.to_string()))?;
+        if extension.key_bytes().starts_with(b"GNU.sparse") {
+            return Err(refused(
+                "it is stored as a sparse file; pack it again without --sparse".into(),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn unzip(reader: impl Read + Seek, target: &mut Target<'_>) -> Result<(), FetchError> {

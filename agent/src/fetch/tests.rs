@@ -14,6 +14,8 @@ use zip::write::SimpleFileOptions;
 
 use super::*;
 
+mod pax;
+
 /// A place to unpack to, with bounds that a test may narrow.
 struct Bed {
     folder: tempfile::TempDir,
@@ -76,6 +78,10 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     packed.finish().unwrap()
 }
 
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
 /// A tar of entries: type, name, link target, content.
 fn tar_of(entries: &[(EntryType, &str, &str, &[u8])]) -> Vec<u8> {
     let mut tar = Builder::new(Vec::new());
@@ -113,9 +119,17 @@ fn an_archive_becomes_a_tree_of_its_owner_with_its_modes_and_times() {
         (EntryType::Link, "bin/copy", "bin/run", b""),
         (FILE, "pub/index.php", "", b"<?php 2"),
     ]);
-    let zstd =
-        ruzstd::encoding::compress_to_vec(&tar[..], ruzstd::encoding::CompressionLevel::Fastest);
-    for bytes in [tar.clone(), gzip(&tar), zstd] {
+    // In frames of their own, and between them one that is skipped.
+    let (first, second) = tar.split_at(700);
+    let skipped = b"\x50\x2a\x4d\x18\x03\x00\x00\x00any";
+    let frames = [
+        skipped.to_vec(),
+        zstd(first),
+        skipped.to_vec(),
+        zstd(second),
+    ]
+    .concat();
+    for bytes in [tar.clone(), gzip(&tar), zstd(&tar), frames] {
         let counted = bed.unpack(&bed.write(&bytes)).unwrap();
         assert_eq!(counted.0, 4);
         let text = fs::read_to_string(bed.unpacked().join("current/index.php"));
@@ -341,6 +355,16 @@ fn zip_of(entries: &[(&str, u32, &[u8])]) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
+/// A zip of one file whose directory gives it that mode, past the writer's own checks.
+fn zip_with_mode(mode: u32) -> Vec<u8> {
+    let mut zip = zip_of(&[("dev", 0o100_644, b"")]);
+    let entry = zip.windows(4).position(|part| part == b"PK\x01\x02");
+    // Of an entry of the directory, the attributes that its own system gave it.
+    let attributes = entry.unwrap() + 38;
+    zip[attributes..attributes + 4].copy_from_slice(&(mode << 16).to_le_bytes());
+    zip
+}
+
 #[test]
 fn a_zip_is_held_to_the_same() {
     let mut bed = Bed::new();
@@ -364,6 +388,14 @@ fn a_zip_is_held_to_the_same() {
     let through = zip_of(&[("a", 0o120_777, b"../code"), ("a/out", 0o100_644, b"x")]);
     assert!(refused(&bed, &through).contains("is there twice"));
     assert!(fs::read_dir(bed.path("code")).unwrap().next().is_none());
+    for kind in [0o020_000, 0o060_000, 0o010_000, 0o140_000] {
+        let bytes = zip_with_mode(kind | 0o644);
+        let said = refused(&bed, &bytes);
+        assert!(
+            said.contains("neither a file, a folder nor a link"),
+            "{kind:o}: {said}"
+        );
+    }
     let bomb = zip_of(&[("a", 0o100_644, &vec![0; 8 << 20])]);
     (bed.bounds.ratio, bed.bounds.ratio_from) = (100, 1 << 20);
     assert!(refused(&bed, &bomb).contains("which no code does"));

@@ -26,8 +26,9 @@ use super::confirm::Confirm;
 use super::control::Control;
 use super::disk::Disk;
 use super::flip;
+use super::logs::{self, Reopen};
 use super::master::{Container, Master, State};
-use super::render::{RenderError, Settings, passwords, render, revision};
+use super::render::{AccessLog, RenderError, Settings, passwords, render, revision};
 use super::tenant;
 use super::trial::{Trial, Trials};
 use super::visit::visit;
@@ -236,6 +237,9 @@ impl NginxRouter {
     /// Writes a text that is not in place yet, and the files that it names.
     fn write_candidate(&self, table: &RouteTable, revision: u64) -> Result<(), RouterError> {
         let text = self.render(table, revision)?;
+        if self.settings.access_log == AccessLog::Written {
+            self.disk.logs(table)?;
+        }
         self.disk
             .write_passwords(&passwords(table).map_err(not_rendered)?)?;
         self.disk.write_candidate(&text)
@@ -364,6 +368,28 @@ impl Router for NginxRouter {
     ) -> Result<bool, RouterError> {
         let (layout, environment) = (self.layout.clone(), environment.clone());
         off_the_loop(move || close::is(&layout, &environment, why)).await
+    }
+
+    async fn tend_logs(&self) -> Result<(), RouterError> {
+        if self.settings.access_log == AccessLog::Absent {
+            return Ok(());
+        }
+        // A text that is being put in place names folders that were made for it.
+        let _turn = self.turn.lock().await;
+        let text = self.disk.read()?.unwrap_or_default();
+        let layout = self.layout.clone();
+        let tended = off_the_loop(move || {
+            logs::tend_all(&layout, &text).map_err(|source| RouterError::Io {
+                detail: format!("tend the logs in {}", layout.nginx_log().display()),
+                source,
+            })
+        });
+        let is_running = async || matches!(self.master.state().await, Ok(State::Running { .. }));
+        // Where it does not run, it opens them when it starts.
+        if tended.await? == Reopen::Yes && is_running().await {
+            self.master.reopen().await?;
+        }
+        Ok(())
     }
 
     async fn visit(&self, host: &str, path: &str) -> Result<Visit, RouterError> {

@@ -10,9 +10,11 @@ use std::os::unix::fs::{
 use std::path::{Path, PathBuf};
 
 use stratus_core::environment::User;
+use stratus_core::route::RouteTable;
 use stratus_core::router::RouterError;
 
 use super::flip::sync_folder;
+use super::logs;
 use crate::layout::Layout;
 
 /// Password files kept that no text names any more.
@@ -46,6 +48,8 @@ impl Disk {
             (&self.layout.nginx_passwords(), 0o750, Some((None, gid))),
             // Whoever may open the sockets in it may ask nginx private questions and forge records.
             (&run, 0o750, Some((Some(uid), gid))),
+            // Those in it are each for the owner of one environment's code.
+            (&self.layout.nginx_log(), 0o750, Some((None, gid))),
             // Varnish makes its socket in it, as a member of nginx's group.
             (&self.layout.nginx_varnish(), 0o770, Some((Some(uid), gid))),
         ] {
@@ -72,6 +76,12 @@ impl Disk {
     /// The folder of a text that is not in place yet.
     pub(super) fn candidate(&self) -> PathBuf {
         self.layout.nginx().join("candidate")
+    }
+
+    /// Makes the folders of the logs that the text for `table` names.
+    pub(super) fn logs(&self, table: &RouteTable) -> Result<(), RouterError> {
+        logs::folders(table, &self.layout, &self.candidate(), self.user)
+            .map_err(|e| failed("make the folders of logs".to_owned(), e))
     }
 
     /// Writes a text that is not in place yet; durable when it returns.
@@ -167,7 +177,7 @@ fn write(file: &Path, text: &str, mode: u32) -> io::Result<()> {
 }
 
 /// Makes a folder, or gives one that is there the mode it should have.
-fn make(folder: &Path, mode: u32) -> io::Result<()> {
+pub(super) fn make(folder: &Path, mode: u32) -> io::Result<()> {
     DirBuilder::new()
         .recursive(true)
         .mode(mode)
@@ -178,7 +188,7 @@ fn make(folder: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(folder, Permissions::from_mode(mode))
 }
 
-fn give(folder: &Path, uid: Option<u32>, gid: u32) -> io::Result<()> {
+pub(super) fn give(folder: &Path, uid: Option<u32>, gid: u32) -> io::Result<()> {
     let now = fs::metadata(folder)?;
     if uid.is_none_or(|uid| uid == now.uid()) && gid == now.gid() {
         return Ok(());

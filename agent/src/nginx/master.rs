@@ -31,6 +31,9 @@ pub trait Master: Send + Sync {
     /// Tells it to read its file again. That it did is told by nothing but its answers.
     async fn reload(&self) -> Result<(), EngineError>;
 
+    /// Tells it to open its logs anew.
+    async fn reopen(&self) -> Result<(), EngineError>;
+
     /// Its workers.
     async fn workers(&self) -> Result<Workers, EngineError>;
 
@@ -89,7 +92,7 @@ pub struct Container {
 }
 
 impl Container {
-    /// The container `name`, whose nginx reads `<folder>/nginx.conf` and writes under `<folder>/run`, and `<folder>/varnish` where there is one.
+    /// The container `name`, whose nginx reads `<folder>/nginx.conf` and writes under `<folder>/run`, `<folder>/log`, and `<folder>/varnish` where there is one.
     pub fn new(engine: Engine, name: &str, installation: &InstallationId, folder: PathBuf) -> Self {
         Self {
             engine,
@@ -152,6 +155,12 @@ impl Master for Container {
         for sockets in ["run", "varnish"] {
             once.tmpfs.push(tmpfs(self.folder.join(sockets)));
         }
+        // Nor does a test write into the logs.
+        let logs = std::fs::read_dir(candidate.join("log"));
+        for log in logs.into_iter().flatten().flatten() {
+            let folder = self.folder.join("log").join(log.file_name());
+            once.tmpfs.push(tmpfs(folder));
+        }
         once.binds.push(Bind {
             source: candidate.to_owned(),
             target: self.folder.clone(),
@@ -162,6 +171,10 @@ impl Master for Container {
 
     async fn reload(&self) -> Result<(), EngineError> {
         self.engine.signal(&self.name, "HUP").await
+    }
+
+    async fn reopen(&self) -> Result<(), EngineError> {
+        self.engine.signal(&self.name, "USR1").await
     }
 
     async fn workers(&self) -> Result<Workers, EngineError> {

@@ -8,6 +8,7 @@ mod closed;
 mod control;
 mod fastcgi;
 mod front;
+mod log;
 mod mime;
 mod parts;
 mod records;
@@ -65,6 +66,17 @@ pub struct Settings {
     pub tls: Tls,
     /// Whether a Varnish shares the sockets in `<data>/nginx/varnish` with it.
     pub varnish: Varnish,
+    /// Whether what visitors ask for is written down.
+    pub access_log: AccessLog,
+}
+
+/// Whether there is a log of visitors' requests for each environment, `<data>/nginx/log/NAME/access.log`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessLog {
+    /// There is none.
+    Absent,
+    /// There is one, in nginx's format `combined`.
+    Written,
 }
 
 /// Whether there is a Varnish beside nginx.
@@ -134,10 +146,12 @@ pub fn render(
     http.push(control::server(table, revision, layout).map_err(installation)?);
     for (index, site) in sites.iter().enumerate() {
         let first = Rank::of(index == 0);
+        let file = |file: Result<_, _>| file.map_err(|e| value(site, e));
         let doors = if is_behind(site) {
+            let log = file(log::of_front(site, settings, layout))?;
             let socket = front::listen(Rank::of(Some(index) == first_behind), layout);
             Doors::Two {
-                front: listens(settings, first, |port| port != VARNISH_PORT),
+                front: [listens(settings, first, |port| port != VARNISH_PORT), log].concat(),
                 origin: [
                     vec![socket.map_err(installation)?],
                     ports(settings, first, |port| port == VARNISH_PORT),
@@ -145,7 +159,8 @@ pub fn render(
                 .concat(),
             }
         } else {
-            Doors::One(listens(settings, first, |_| true))
+            let log = file(log::of_one(site, settings, layout))?;
+            Doors::One([listens(settings, first, |_| true), log].concat())
         };
         http.extend(site::servers(
             site,

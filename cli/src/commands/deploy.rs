@@ -54,6 +54,11 @@ impl Deploy {
             Mode::Consistent => v1::Mode::Consistent,
             Mode::Rolling => v1::Mode::Rolling,
         };
+        if mode == v1::Mode::Rolling && !session.globals.quiet && !session.globals.json {
+            session
+                .out
+                .note("both releases serve while members are replaced one by one");
+        }
         let action = Action::Deploy(v1::Deploy {
             verify: self.verify,
             mode: mode.into(),

@@ -33,6 +33,9 @@ pub fn print(out: &mut Out, environments: &[EnvironmentStatus]) {
                 "{name}: in maintenance; open it with maintenance.disable"
             ));
         }
+        if let Some(operation) = &environment.overdue {
+            out.line(&format!("{name}: {}", overdue(operation)));
+        }
         if let Some(lease) = &environment.crons_stopped {
             out.line(&format!("{name}: {}", crons::stopped(lease)));
         }
@@ -45,6 +48,19 @@ pub fn print(out: &mut Out, environments: &[EnvironmentStatus]) {
         for drift in &environment.drift {
             out.line(&format!("{name}: drift: {drift}"));
         }
+    }
+}
+
+/// Why visitors get the maintenance page though nobody enabled it.
+pub fn overdue(operation: &str) -> String {
+    match operation {
+        "" => "visitors get the maintenance page since an operation that is over; \
+               open it with maintenance.disable"
+            .to_owned(),
+        id => format!(
+            "visitors get the maintenance page: operation {id} holds requests for longer than they may; \
+             the site opens when it is done, or undone with operations.cancel {id}"
+        ),
     }
 }
 

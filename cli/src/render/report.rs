@@ -63,6 +63,14 @@ fn still_running(operation: &Operation) -> String {
     }
 }
 
+/// Shape: `; the site was not looked at: in maintenance`.
+fn unchecked(operation: &Operation) -> String {
+    match &operation.unchecked {
+        Some(why) => format!("; the site was not looked at: {why}"),
+        None => String::new(),
+    }
+}
+
 /// What a release was made from, where that was not the working tree. Shape: ` of https://…/shop.git#v1.2 (1b2c3d4e5f60)`.
 fn source(operation: &Operation) -> String {
     let commit: String = operation.commit.chars().take(12).collect();
@@ -86,14 +94,15 @@ pub fn success(operation: &Operation) -> String {
             copied(operation)
         ),
         Kind::Deploy | Kind::Reinit => format!(
-            "deployed {environment} generation {}, release {}{}, in {time}{}; {}{}{}",
+            "deployed {environment} generation {}, release {}{}, in {time}{}; {}{}{}{}",
             operation.to.unwrap_or(generation),
             short(&operation.release),
             source(operation),
             copied(operation),
             served(operation),
             caches::clause(operation),
-            still_running(operation)
+            still_running(operation),
+            unchecked(operation)
         ),
         Kind::Switch => format!(
             "switched {environment} to generation {} in {time}: {}{}",
@@ -258,6 +267,21 @@ mod tests {
             success(&switch()),
             "switched shop to generation 43 in 0.71 s: the drain was not timed, requests were not counted"
         );
+    }
+
+    #[test]
+    fn a_site_that_was_not_looked_at_is_told() {
+        let deployed = |unchecked| {
+            let kind = Kind::Deploy.into();
+            success(&Operation {
+                kind,
+                unchecked,
+                ..switch()
+            })
+        };
+        let told = "; the site was not looked at: in maintenance";
+        assert!(deployed(Some("in maintenance".to_owned())).ends_with(told));
+        assert!(!deployed(None).contains("looked at"));
     }
 
     #[test]

@@ -119,6 +119,8 @@ pub enum Output {
         /// What visitors saw, where it could be counted.
         tally: Option<Tally>,
     },
+    /// Of Check: why the site was not looked at.
+    NotLookedAt(String),
     /// Of Clear: how each cache fared.
     Cleared(Vec<ClearReport>),
 }

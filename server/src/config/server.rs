@@ -75,6 +75,7 @@ pub(super) fn read_nginx(value: Option<&Value<'_>>) -> Nginx {
         http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
         https: None,
         varnish: false,
+        access_log: false,
         debug_header: false,
         user: User { uid: 33, gid: 33 },
     };
@@ -83,6 +84,7 @@ pub(super) fn read_nginx(value: Option<&Value<'_>>) -> Nginx {
         "http",
         "https",
         "varnish",
+        "access_log",
         "debug_header",
         "user",
     ];
@@ -102,6 +104,7 @@ pub(super) fn read_nginx(value: Option<&Value<'_>>) -> Nginx {
         http,
         https,
         varnish: section.or("varnish", default.varnish, scalar::flag),
+        access_log: section.or("access_log", default.access_log, scalar::flag),
         debug_header: section.or("debug_header", default.debug_header, scalar::flag),
         user: section.or("user", default.user, scalar::user),
     }

@@ -159,6 +159,10 @@ fn mounts(nginx: &NginxFacts, config: &Config) -> Vec<Finding> {
     if config.nginx.varnish && !nginx.mounts.contains(&sockets) {
         findings.push(missing(&sockets, "it cannot listen there for Varnish"));
     }
+    let logs = data.join("nginx/log");
+    if config.nginx.access_log && !nginx.mounts.contains(&logs) {
+        findings.push(missing(&logs, "it cannot write what visitors ask for"));
+    }
     for environment in &config.environments {
         let served = environment
             .shared

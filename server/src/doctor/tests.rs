@@ -349,14 +349,16 @@ fn nginx_is_new_enough_from_1_27_4_on() {
 }
 
 #[test]
-fn tls_needs_its_port_and_varnish_a_folder_that_nginx_may_write_to() {
+fn tls_needs_its_port_and_varnish_and_logs_folders_that_nginx_may_write_to() {
     let mut config = config();
     config.nginx.https = Some("127.0.0.1:8443".parse().unwrap());
     config.nginx.varnish = true;
+    config.nginx.access_log = true;
     let mut facts = nginx_facts();
     let found = complaints(&nginx::judge(Ok(Some(facts.clone())), &config));
     insta::assert_snapshot!(found.join("\n"));
     facts.mounts.push("/data/nginx/varnish".into());
+    facts.mounts.push("/data/nginx/log".into());
     let ports = ["127.0.0.1:8000", "127.0.0.1:8443"].map(|port| port.parse().unwrap());
     facts.network = Network::Published(ports.into());
     let found = complaints(&nginx::judge(Ok(Some(facts)), &config));

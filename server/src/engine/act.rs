@@ -21,7 +21,7 @@
 //! | `start_crons` | let them run again | – |
 //! | `halt_workers`, workers | stop them; start those of the new release | those of the live release |
 //! | `before_init`, `before_switch`, `after_switch` | run the hooks, once | stop and remove what is left of them |
-//! | check | look at the site as a visitor does | – |
+//! | check | look at the site as a visitor does; closed for maintenance, it may not be seen | – |
 //! | clear | clear the caches; what fails goes on in the background | – |
 //! | park | keep the old pool warm, remove older ones | – |
 //! | unstage, discard | take the standby back, remove it | – |
@@ -212,7 +212,7 @@ impl Act for Machine {
             Step::Confirm => self.confirm(plan).await?,
             Step::Promote => self.promote(plan).await?,
             Step::Drain => return self.while_held(situation, self.drain(plan)).await,
-            Step::Check => self.check(situation).await?,
+            Step::Check => return self.check(situation).await,
             Step::Clear => return self.clear(plan).await,
             Step::Park => return self.park(situation).await,
             Step::Unstage => self.unstage(plan).await?,

@@ -64,6 +64,7 @@ pub fn to_operation(operation: &Operation, entries: &[Entry]) -> proto::Operatio
             .map(ToString::to_string)
             .unwrap_or_default(),
         commit: report.commit.unwrap_or_default(),
+        unchecked: report.unchecked,
     }
 }
 

@@ -6,7 +6,8 @@ use stratus_core::route::Closed;
 use stratus_core::runtime::Observed;
 use stratus_core::snapshots::Difference;
 use stratus_core::state::PoolRecord;
-use stratus_core::{Environment, PoolId, ReleaseId};
+use stratus_core::store::Operation;
+use stratus_core::{Environment, EnvironmentName, PoolId, ReleaseId};
 use stratus_proto::v1 as proto;
 use stratus_proto::v1::environments_server::Environments;
 use tonic::{Request, Response, Status};
@@ -111,10 +112,20 @@ impl Environments for Api {
         let was = was.map_err(|e| status::faulty(&e))?;
         let set = router.set_closed(&environment, Closed::Maintenance, request.enabled);
         set.await.map_err(|e| status::faulty(&e))?;
+        let mut changed = was != request.enabled;
+        let holder = self.holder(&environment).await?;
+        let mut overdue = self.overdue(&environment, holder.as_ref()).await?;
+        if !request.enabled && holder.is_none() && overdue.take().is_some() {
+            // Left behind by an operation that is over: nobody else opens the site again.
+            let open = router.set_closed(&environment, Closed::Overdue, false);
+            open.await.map_err(|e| status::faulty(&e))?;
+            changed = true;
+        }
         Ok(Response::new(proto::SetMaintenanceReply {
             environment: environment.to_string(),
             enabled: request.enabled,
-            changed: was != request.enabled,
+            changed,
+            overdue,
         }))
     }
 
@@ -192,10 +203,7 @@ impl Api {
             .state(&environment.name)
             .await
             .map_err(|e| status::store(&e))?;
-        let holder = engine
-            .holder(&environment.name)
-            .await
-            .map_err(|e| status::store(&e))?;
+        let holder = self.holder(&environment.name).await?;
         let pool = |record: &PoolRecord| {
             let id = PoolId::new(&environment.name, record.generation);
             let ready = seen.iter().filter(|m| m.pool == id && m.running).count();
@@ -222,15 +230,10 @@ impl Api {
                     .await?
             }
         };
-        let mut maintenance = false;
-        for why in [Closed::Maintenance, Closed::Overdue] {
-            let closed = self
-                .control
-                .machine
-                .router
-                .is_closed(&environment.name, why);
-            maintenance |= closed.await.map_err(|e| status::faulty(&e))?;
-        }
+        let router = &self.control.machine.router;
+        let maintenance = router.is_closed(&environment.name, Closed::Maintenance);
+        let maintenance = maintenance.await.map_err(|e| status::faulty(&e))?;
+        let overdue = self.overdue(&environment.name, holder.as_ref()).await?;
         let operation = match &holder {
             Some(holder) => Some(self.report(holder).await?),
             None => None,
@@ -249,7 +252,27 @@ impl Api {
             pending: waiting.iter().map(to_pending).collect(),
             crons_stopped: lease.as_ref().map(to_lease),
             edits: self.edits(environment, state.live.as_ref()).await?,
+            overdue,
         })
+    }
+
+    /// The operation that holds an environment.
+    async fn holder(&self, environment: &EnvironmentName) -> Result<Option<Operation>, Status> {
+        let holder = self.control.engine.holder(environment).await;
+        holder.map_err(|e| status::store(&e))
+    }
+
+    /// While a site is closed because requests were held for too long: the operation that holds them, if it still does.
+    async fn overdue(
+        &self,
+        environment: &EnvironmentName,
+        holder: Option<&Operation>,
+    ) -> Result<Option<String>, Status> {
+        let by = holder.map(|holder| holder.id.to_string());
+        let router = &self.control.machine.router;
+        let closed = router.is_closed(environment, Closed::Overdue).await;
+        let closed = closed.map_err(|e| status::faulty(&e))?;
+        Ok(closed.then(|| by.unwrap_or_default()))
     }
 
     /// What a release was made from, as far as the journal of its operation is kept; empty for the working tree.

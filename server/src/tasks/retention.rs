@@ -1,4 +1,5 @@
-//! Submits `retire` and `reap` where they are due. They are operations like any other and yield to a user's.
+//! Submits `retire` and `reap` where they are due. They are operations like any other and yield to a user's. Logs are kept
+//! bounded by the way.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,6 +23,9 @@ pub async fn retention(control: Arc<Control>, shutdown: CancellationToken) {
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(ROUND) => {}
+        }
+        if let Err(error) = control.machine.router.tend_logs().await {
+            tracing::warn!(error = %chain(&error), "the logs of visitors' requests");
         }
         let environments = match control.engine.store().environments().await {
             Ok(environments) => environments,

@@ -87,6 +87,7 @@ nginx:
   http: {http}
   https: {https}
   varnish: true
+  access_log: true
   debug_header: true
 environments:
   shop:

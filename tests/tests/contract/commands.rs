@@ -79,6 +79,11 @@ async fn every_command_of_the_table_that_fails_ends_with_1_and_says_so_in_one_li
     ] {
         fails(&scene, words, what_to_do).await;
     }
+    // What reads the first line of the credentials finds the failure there, and nothing that it would take for one.
+    let (text, _) = scene.merged("database.config").await;
+    let first = text.lines().next().unwrap_or_default();
+    assert_eq!(failures(first), 1, "{text}");
+    assert!(!text.contains("Username"), "{text}");
     for words in TABLE {
         fails(
             &scene,

@@ -139,6 +139,7 @@ const HELD: [(&str, &[&str]); 34] = [
     (
         "rule 5: caches that are off, and sessions",
         &[
+            "contract/rules.rs caches_are_cleared_as_no_ops_before_anything_is_live",
             "host_caches.rs every_command_is_done_where_its_cache_is_not_configured",
             "host_caches.rs no_verb_says_a_word_to_the_session_store",
             "docker_redis.rs a_database_that_holds_the_sessions_is_never_emptied_whatever_it_is_called",
@@ -173,7 +174,10 @@ const HELD: [(&str, &[&str]); 34] = [
     ),
     (
         "names: the shell and its paths",
-        &["../scripts/stack the_shell_is_as_scripts_expect"],
+        &[
+            "../scripts/stack the_shell_is_as_scripts_expect",
+            "nginx_log.rs each_request_of_a_visitor_is_a_line_and_no_question_of_the_servers",
+        ],
     ),
     (
         "names: a socket bound to one environment",
@@ -238,22 +242,125 @@ const HELD: [(&str, &[&str]); 34] = [
     ),
 ];
 
+/// The contract's table of commands, by its first column.
+const ROWS: [&str; 14] = [
+    "help",
+    "zerodowntime.init",
+    "zerodowntime.switch",
+    "autoscaling.reinit",
+    "crons.stop, crons.start",
+    "cache.all.clear",
+    "cache.opcache.flush",
+    "cache.cloudfront.invalidate",
+    "cache.varnish.clear",
+    "cache.redis.clear",
+    "database.config",
+    "nginx.update",
+    "php.options.list/add/remove",
+    "unknown command",
+];
+/// How many rules the contract has, from 1 on, and how many paragraphs say what init and switch mean.
+const RULES: usize = 7;
+const SEMANTICS: usize = 5;
+/// What else it promises.
+const FURTHER: [&str; 5] = [
+    "section database.config",
+    "names: hosts and ports",
+    "names: the shell and its paths",
+    "names: a socket bound to one environment",
+    "the seed's example script, unchanged",
+];
+
+/// Nothing is left out of the list by a slip.
 #[test]
-fn every_test_that_holds_a_promise_exists() {
+fn every_promise_of_the_contract_is_in_the_list() {
+    let rows = ROWS.iter().map(|row| format!("row {row}"));
+    let rules = (1..=RULES).map(|rule| format!("rule {rule}: "));
+    let semantics = (1..=SEMANTICS).map(|number| format!("semantics {number}: "));
+    let further = FURTHER.iter().map(ToString::to_string);
+    let promises: Vec<String> = rows.chain(rules).chain(semantics).chain(further).collect();
+    let is = |held: &str, promise: &str| {
+        let is_begun = promise.ends_with(": ") && held.starts_with(promise);
+        is_begun || held == promise
+    };
+    let names = HELD.map(|(name, _)| name);
+    for promise in &promises {
+        assert!(names.iter().any(|name| is(name, promise)), "{promise}");
+    }
+    for name in names {
+        assert!(promises.iter().any(|promise| is(name, promise)), "{name}");
+    }
+}
+
+#[test]
+fn every_test_that_holds_a_promise_exists_and_is_run() {
     let mut missing = Vec::new();
     for (promise, tests) in HELD {
         assert!(!tests.is_empty(), "nothing holds {promise}");
         for test in tests {
             let (file, name) = test.split_once(' ').unwrap();
             let text = fs::read_to_string(repository().join("tests/tests").join(file));
-            let text = text.unwrap_or_default();
-            let is_there = text.contains(&format!("fn {name}("))
-                || text.contains(&format!("\n{name}() {{"))
-                    && text.contains(&format!("  {name}\n"));
-            if !is_there {
+            if !is_run(&text.unwrap_or_default(), name) {
                 missing.push(format!("{promise}: {test}"));
             }
         }
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+/// Whether a text has that test, as Rust's own, as a part of one or as a check of a script, and nothing keeps it from being
+/// run.
+fn is_run(text: &str, name: &str) -> bool {
+    let is_check =
+        text.contains(&format!("\n{name}() {{")) && text.contains(&format!("  {name}\n"));
+    let lines: Vec<&str> = text.lines().collect();
+    let Some(at) = lines.iter().position(|line| begins(line) == Some(name)) else {
+        return is_check;
+    };
+    let call = format!("    {name}(");
+    let place = lines.iter().position(|line| line.starts_with(&call));
+    let caller = place.and_then(|at| lines[..at].iter().rposition(|line| begins(line).is_some()));
+    is_test(&lines[..at]) || caller.is_some_and(|at| is_test(&lines[..at]))
+}
+
+/// The name of the function that begins in a line.
+fn begins(line: &str) -> Option<&str> {
+    let line = line.strip_prefix("async ").unwrap_or(line);
+    Some(line.strip_prefix("fn ")?.split_once('(')?.0)
+}
+
+/// Whether what stands above a function makes it a test, and one that is run.
+fn is_test(above: &[&str]) -> bool {
+    let attributes: Vec<_> = above
+        .iter()
+        .rev()
+        .take_while(|line| line.starts_with("#[") || line.starts_with("//"))
+        .filter(|line| line.starts_with("#["))
+        .collect();
+    let is_test = attributes
+        .iter()
+        .any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"));
+    let is_left_out = attributes
+        .iter()
+        .any(|line| line.contains("ignore") || line.contains("cfg"));
+    is_test && !is_left_out
+}
+
+#[test]
+fn a_test_that_is_ignored_or_no_test_holds_nothing() {
+    let run = "\n/// Why.\n#[tokio::test(flavor = \"multi_thread\")]\nasync fn it_holds() {\n";
+    assert!(is_run(run, "it_holds"));
+    assert!(is_run("#[test]\nfn it_holds() {", "it_holds"));
+    let part = "fn one() {\n    it_holds(1);\n}\n\nfn it_holds(number: u32) {";
+    assert!(is_run(&format!("#[test]\n{part}"), "it_holds"));
+    assert!(!is_run(&format!("#[ignore]\n#[test]\n{part}"), "it_holds"));
+    for text in [
+        "fn it_holds() {",
+        "#[test]\n#[ignore = \"slow\"]\nfn it_holds() {",
+        "#[ignore]\n/// Why.\n#[test]\nfn it_holds() {",
+        "#[test]\nfn another() {}\n\nfn it_holds() {",
+        "// fn it_holds() {",
+    ] {
+        assert!(!is_run(text, "it_holds"), "{text}");
+    }
 }

@@ -108,6 +108,11 @@ async fn stray_words_an_empty_environment_and_no_terminal_are_harmless() {
             "cd /; env -i setsid -w \"$CLI\" --server \"$STRATUS_SERVER\" zerodowntime.init <&-",
             "env -i sh -c \"$CLI --server $STRATUS_SERVER zerodowntime.switch;\" </dev/null",
         ),
+        // Options with a stray end, options in one word, and variables that are set and say nothing.
+        (
+            "command='zerodowntime.init --env shop;'; $CLI $command",
+            "STRATUS_ENV= STRATUS_RECONNECT= STRATUS_CRONS_FOR= \"$CLI\" zerodowntime.switch \"--quiet --env shop ;\"",
+        ),
         // Nobody listens at all.
         (
             "$CLI zerodowntime.init >&- 2>&- <&-",
@@ -128,6 +133,25 @@ async fn stray_words_an_empty_environment_and_no_terminal_are_harmless() {
             );
         }
         assert_eq!(scene.release().await, format!("release {number}"));
+    }
+}
+
+/// Rule 5: "`cache.*` succeed as no-ops where the service is off": also before anything is live, as in the script that sets
+/// a shop up.
+#[tokio::test(flavor = "multi_thread")]
+async fn caches_are_cleared_as_no_ops_before_anything_is_live() {
+    let scene = Scene::before_all("nolive").await;
+    for cache in [
+        "all.clear",
+        "opcache.flush",
+        "redis.clear",
+        "varnish.clear",
+        "cloudfront.invalidate",
+        "cdn.purge",
+    ] {
+        let (said, code) = scene.merged(&format!("cache.{cache}")).await;
+        assert_eq!(code, 0, "{cache}: {said}");
+        assert!(is_clean(&said), "{cache}: {said}");
     }
 }
 
@@ -202,6 +226,13 @@ async fn crons_come_back_by_themselves_after_a_script_that_died_and_a_server_tha
     assert!((hour..hour + 30_000).contains(&left), "{left} ms: {lease}");
     let held = scene.bash("$CLI crons.run tidy").await;
     assert_eq!(held.code, 1, "{held}");
+    // A second stop, such as that of a script within a script, makes it later and never sooner.
+    let until = async || scene.status().await["crons_stopped"]["until"].as_u64();
+    let first = until().await;
+    let sooner = scene.bash("$CLI crons.stop --for 1m").await;
+    assert_eq!((sooner.code, until().await), (0, first), "{sooner}");
+    let later = scene.bash("$CLI crons.stop --for 2h").await;
+    assert!(later.code == 0 && until().await > first, "{later}");
     let started = scene
         .bash("$CLI crons.start && $CLI crons.run tidy")
         .await

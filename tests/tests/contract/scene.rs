@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use stratus_tests::load::{Check, Load, Mix, Plan, Request, Target};
-use stratus_tests::stage::{Output, Running, binary, command};
+use stratus_tests::stage::{Output, Running, Server, binary, command};
 
 /// Longest wait for what comes by itself.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -23,9 +23,18 @@ pub struct Scene {
 impl Scene {
     /// Generation 1, which is release 0, is live.
     pub async fn open(name: &str, more: &str) -> Self {
-        let scene = Self {
-            stage: Running::open(name, 1, more).await.unwrap(),
-        };
+        Self::of(Running::open(name, 1, more).await.unwrap())
+    }
+
+    /// A server for a shop of which nothing was ever live, and no nginx.
+    pub async fn before_all(name: &str) -> Self {
+        let mut stage = Running::make(name, 1, "").unwrap();
+        stage.server = Some(Server::start(&stage.place).await.unwrap());
+        Self::of(stage)
+    }
+
+    fn of(stage: Running) -> Self {
+        let scene = Self { stage };
         for link in [CLI, "bin/stratus"] {
             let link = scene.stage.place.root.join(link);
             std::fs::create_dir_all(link.parent().unwrap()).unwrap();

@@ -9,7 +9,7 @@ use crate::layout::Layout;
 use crate::nginx::config::{Arg, Directive, Unprintable};
 
 /// Names of formats: of a site as such, of its front, of its origin.
-const RECORD: &str = "stratus_record";
+pub(super) const RECORD: &str = "stratus_record";
 pub(super) const FRONT: &str = "stratus_front";
 pub(super) const ORIGIN: &str = "stratus_origin";
 

@@ -29,6 +29,7 @@ fn settings() -> Settings {
         debug_header: DebugHeader::Hidden,
         tls: Tls::Absent,
         varnish: Varnish::Absent,
+        access_log: AccessLog::Absent,
     }
 }
 
@@ -275,5 +276,34 @@ fn rules_of_another_version_are_refused_by_environment() {
     assert!(
         error.contains("environment shop") && error.contains("nginx.update"),
         "{error}"
+    );
+}
+
+#[test]
+fn visitors_are_written_down_where_they_come_in_and_nowhere_else() {
+    let mut written = settings();
+    written.access_log = AccessLog::Written;
+    written.varnish = Varnish::Beside;
+    let mut cached = site("shop", 1);
+    cached.page_cache = PageCache::Varnish;
+    let text = render(&table([cached, site("blog", 0)]), 7, &written, &layout()).unwrap();
+    let logs: Vec<&str> = text.lines().map(str::trim).collect();
+    let of = |name: &str| {
+        let file = layout().access_log(&name.parse().unwrap());
+        let line = format!(
+            "access_log {} combined buffer=32k flush=1s;",
+            file.display()
+        );
+        logs.iter().filter(|l| **l == line).count()
+    };
+    assert_eq!((of("shop"), of("blog")), (1, 1), "{text}");
+    // The records go on beside them: in general, of each side of Varnish, and of the only server of the other site.
+    let records = |format: &str| text.matches(&format!("tag=stratus {format};")).count();
+    let all = ["stratus_record", "stratus_front", "stratus_origin"].map(records);
+    assert_eq!(all, [2, 1, 1], "{text}");
+    assert!(
+        !rendered(&table([site("shop", 1)]))
+            .unwrap()
+            .contains("combined")
     );
 }

@@ -356,20 +356,25 @@ nginx: {{container: web.1, http: '[::1]:8080', debug_header: true, user: 101:102
     assert!(config.nginx.debug_header);
     assert_eq!((config.nginx.user.uid, config.nginx.user.gid), (101, 102));
     assert_eq!((config.nginx.https, config.nginx.varnish), (None, false));
+    assert!(!config.nginx.access_log);
 }
 
 #[test]
 fn tls_and_varnish_are_there_where_they_are_asked_for() {
     let text = |nginx: &str| format!("nginx: {{{nginx}}}\n{}", site(""));
-    let config = accepted(&text("https: 127.0.0.1:8443, varnish: true"));
+    let config = accepted(&text(
+        "https: 127.0.0.1:8443, varnish: true, access_log: true",
+    ));
+    assert!(config.nginx.access_log);
     let https = config.nginx.https.map(|address| address.to_string());
     assert_eq!(https.as_deref(), Some("127.0.0.1:8443"));
     assert!(config.nginx.varnish);
     refused(
-        &text("https: 127.0.0.1:8000, varnish: beside"),
+        &text("https: 127.0.0.1:8000, varnish: beside, access_log: all"),
         &[
             "1:16: nginx.https: is the address of nginx.http; give it a port of its own",
             "1:41: nginx.varnish: `beside` is neither true nor false",
+            "1:61: nginx.access_log: `all` is neither true nor false",
         ],
     );
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use stratus_core::environment::Check;
-use stratus_core::operation::Plan;
+use stratus_core::operation::{Output, Plan};
 use stratus_core::route::Closed;
 use stratus_core::router::Visit;
 use tokio::time::Instant;
@@ -12,28 +12,34 @@ use crate::engine::act::{ActError, Machine, Situation, host};
 
 /// How long to wait before a site that does not answer as it should is asked again.
 const AGAIN: Duration = Duration::from_millis(250);
+/// How nginx answers for a site that is closed.
+const TURNED_AWAY: u16 = 503;
+/// Why a site was not looked at.
+const MAINTENANCE: &str = "in maintenance";
 /// How much of a wrong answer is shown, in characters.
 const SHOWN: usize = 300;
 
 impl Machine {
-    /// Asks the site through nginx until it answers as it should, at most as long as the check says.
-    pub(super) async fn check(&self, situation: &Situation<'_>) -> Result<(), ActError> {
+    /// Asks the site through nginx until it answers as it should, at most as long as the check says. During maintenance
+    /// it may be answered all the same: a file, the path of the readiness check, a sender who is exempt.
+    pub(super) async fn check(&self, situation: &Situation<'_>) -> Result<Output, ActError> {
         let plan = situation.plan;
         let (check, host) = (&plan.environment.check, host(plan));
-        if self.is_in_maintenance(plan).await? {
-            return Ok(());
-        }
         let deadline = Instant::now() + check.within;
         loop {
             let visit = tokio::time::timeout_at(deadline, self.router.visit(host, &check.path));
-            let wrong = match visit.await {
+            let visit = visit.await;
+            let is_turned_away = matches!(&visit, Ok(Ok(visit)) if visit.status == TURNED_AWAY);
+            let wrong = match visit {
                 Ok(Ok(visit)) => wrong(check, &visit),
                 Ok(Err(error)) => Some(stratus_core::fault::chain(&error)),
                 Err(_) => Some("there was no answer in time".to_owned()),
             };
-            let Some(wrong) = wrong else { return Ok(()) };
-            if self.is_in_maintenance(plan).await? {
-                return Ok(());
+            let Some(wrong) = wrong else {
+                return Ok(Output::None);
+            };
+            if is_turned_away && self.is_in_maintenance(plan).await? {
+                return Ok(Output::NotLookedAt(MAINTENANCE.to_owned()));
             }
             let next = Instant::now() + AGAIN;
             if next >= deadline {
@@ -50,7 +56,7 @@ impl Machine {
         }
     }
 
-    /// Visitors get the maintenance page, so nothing can be told by looking.
+    /// Visitors get the maintenance page, and it tells nothing of the site.
     async fn is_in_maintenance(&self, plan: &Plan) -> Result<bool, ActError> {
         let environment = &plan.environment.name;
         let closed = self
