@@ -55,6 +55,7 @@ async fn clear(cloud: &Cloud, target: &Target, scope: &Scope) -> Result<Cleared,
         target,
         scope,
         reference: "reference-1",
+        sessions: &[],
     };
     clients().clear(clear).await
 }
@@ -103,6 +104,7 @@ async fn a_signature_of_another_secret_is_refused() {
         target: &Target::CloudFront,
         scope: &Scope::ALL,
         reference: "reference-1",
+        sessions: &[],
     };
     let refused = clients().clear(clear).await.unwrap_err();
     assert!(matches!(refused, ClearError::Refused { .. }), "{refused:?}");
@@ -300,6 +302,7 @@ async fn nobody_listens() {
             target,
             scope: &Scope::ALL,
             reference: "reference-1",
+            sessions: &[],
         };
         let error = clients().clear(clear).await.unwrap_err();
         assert!(matches!(error, ClearError::Unavailable { .. }), "{error:?}");
