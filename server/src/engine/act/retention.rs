@@ -27,6 +27,10 @@ impl Machine {
             let id = PoolId::new(environment, previous.generation);
             self.runtime.stop(&id, init::STOP_GRACE).await?;
         }
+        if was_cut == Some(true) && plan.is_undone_after_drain() && !plan.freezes() {
+            // They went on beside the clear, and may have filled the caches after it. Now they are over.
+            self.clear_late(plan).await?;
+        }
         self.remove_pools_without_role(plan, &state).await
     }
 
