@@ -13,6 +13,11 @@ use super::{Variables, name, path};
 /// The keys of `caches`.
 const KEYS: &[&str] = &["redis", "varnish", "cloudfront", "fastly", "cloudflare"];
 
+/// The keys of `caches.varnish`.
+const VARNISH_KEYS: &[&str] = &["url", "tags_header"];
+/// The header that `compose/varnish/default.vcl` takes a pattern of tags from.
+const TAGS_HEADER: &str = "X-Magento-Tags-Pattern";
+
 /// The databases of Redis that all environments name: one that holds sessions, of whichever, is no cache of any.
 #[derive(Default)]
 pub(super) struct Databases<'a> {
@@ -80,10 +85,10 @@ type Note<'n, 'a> = &'n mut dyn FnMut(Value<'a>, RedisDatabase);
 fn caches<'a>(section: &Section<'a>, note: Note<'_, 'a>, variables: Variables<'_>) -> Caches {
     Caches {
         redis: redis_list(section, note, variables),
-        varnish: group(section, "varnish", &["url", "tags_header"], |s| {
+        varnish: group(section, "varnish", VARNISH_KEYS, |s| {
             let url = s.need("url", "http://varnish:80");
             Some(Varnish {
-                tags_header: s.or("tags_header", "X-Magento-Tags-Pattern".to_owned(), header),
+                tags_header: s.or("tags_header", TAGS_HEADER.to_owned(), header),
                 url: web(&url?, variables)?,
             })
         }),
@@ -181,6 +186,23 @@ fn redis_cache<'a>(
         .get("ca")
         .and_then(|value| value.parse(path::absolute));
     Some(RedisCache { name, url, ca })
+}
+
+/// Reports a header that the Varnish beside nginx does not know: it would answer that it purged, and keep every page.
+pub(super) fn check_tags_header(environment: &Section<'_>, caches: &Caches) {
+    let known = |v: &Varnish| v.tags_header.eq_ignore_ascii_case(TAGS_HEADER);
+    if caches.varnish.as_ref().is_none_or(known) {
+        return;
+    }
+    let varnish = environment
+        .get("caches")
+        .and_then(|caches| caches.section(KEYS, &[])?.get("varnish"));
+    let place = varnish.and_then(|v| v.section(VARNISH_KEYS, &[])?.get("tags_header"));
+    if let Some(place) = place {
+        place.fault(format!(
+            "is not what the Varnish beside nginx (nginx.varnish) takes a pattern from; remove it, which makes it {TAGS_HEADER}"
+        ));
+    }
 }
 
 /// `files`, or `{redis: URL}`.

@@ -10,7 +10,7 @@ use super::caches::{self, Databases};
 use super::host::{self, Claimed};
 use super::section::{Section, Value, shown};
 use super::server::{check, layout};
-use super::{Server, Variables, php, scalar, services, tasks, tree};
+use super::{Nginx, Server, Variables, php, scalar, services, tasks, tree};
 
 /// The keys of an environment.
 pub(super) const KEYS: &[&str] = &[
@@ -57,6 +57,7 @@ const FETCHED_MAX: usize = 2000;
 pub(super) fn read_all(
     root: &Section<'_>,
     server: &Server,
+    nginx: &Nginx,
     variables: Variables<'_>,
 ) -> Vec<Environment> {
     let Some(value) = root.get("environments") else {
@@ -75,7 +76,7 @@ pub(super) fn read_all(
             value.fault("is not a name for an environment; use a lower case letter, then lower case letters, digits and hyphens, 40 at most");
         });
         let claims = (&mut claimed, &mut databases);
-        read(name.ok()?, &value, server, claims, variables)
+        read(name.ok()?, &value, (server, nginx), claims, variables)
     });
     let environments = environments.collect();
     databases.check();
@@ -85,7 +86,7 @@ pub(super) fn read_all(
 fn read<'a>(
     name: EnvironmentName,
     value: &Value<'a>,
-    server: &Server,
+    (server, nginx): (&Server, &Nginx),
     (claimed, databases): (&mut Claimed, &mut Databases<'a>),
     variables: Variables<'_>,
 ) -> Option<Environment> {
@@ -111,6 +112,9 @@ fn read<'a>(
         scalar::size(1024..=64 * 1024 * MIB),
     );
     let (caches, sessions) = caches::read(&name, &section, databases, variables);
+    if nginx.varnish {
+        caches::check_tags_header(&section, &caches);
+    }
     if let Some(php) = &php {
         databases.keep(&name, &sessions, &php.ini);
     }

@@ -138,6 +138,24 @@ fn what_is_no_address_of_a_cache_is_refused() {
 }
 
 #[test]
+fn the_varnish_beside_nginx_knows_one_header_for_tags() {
+    let with = |varnish: bool, header: &str| {
+        let more = format!(
+            "caches:\n  varnish: {{url: 'http://varnish:80', tags_header: {header}}}\nsessions: files"
+        );
+        format!("nginx: {{varnish: {varnish}}}\n{}", site(&more))
+    };
+    refused(
+        &with(true, "X-Cache-Tags"),
+        &[
+            "9:56: environments.shop.caches.varnish.tags_header: is not what the Varnish beside nginx (nginx.varnish) takes a pattern from; remove it, which makes it X-Magento-Tags-Pattern",
+        ],
+    );
+    accepted(&with(true, "x-magento-tags-pattern"));
+    accepted(&with(false, "X-Cache-Tags"));
+}
+
+#[test]
 fn the_members_network_has_names_for_containers() {
     let with = |network: &str| {
         let place = Place::new();
