@@ -25,7 +25,7 @@ pub(super) struct Databases<'a> {
     sessions: Vec<(EnvironmentName, RedisDatabase)>,
 }
 
-impl<'a> Databases<'a> {
+impl Databases<'_> {
     /// Notes where an environment keeps its sessions.
     pub(super) fn keep(
         &mut self,

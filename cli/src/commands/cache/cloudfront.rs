@@ -60,19 +60,18 @@ async fn wait(session: &Session<'_>, reply: &ClearReply) -> Result<(), CliError>
     let client = session.connect().await?;
     for report in reply.caches.iter().filter(|r| !r.receipt.is_empty()) {
         let receipt = &report.receipt;
-        let mut last = None;
         loop {
             let request = InvalidationRequest {
                 environment: reply.environment.clone(),
                 receipt: receipt.clone(),
             };
-            match within(ANSWER_LIMIT, client.caches().invalidation(request)).await {
+            let last = match within(ANSWER_LIMIT, client.caches().invalidation(request)).await {
                 Ok(answer) if answer.done => break,
-                Ok(_) => last = None,
+                Ok(_) => None,
                 // The provider is busy, or the server is being restarted: the invalidation goes on.
-                Err(status) if status::resumable(&status) => last = Some(status),
+                Err(status) if status::resumable(&status) => Some(status),
                 Err(status) => return Err(unknown(receipt, &status)),
-            }
+            };
             if Instant::now() + ROUND > deadline {
                 return Err(match last {
                     Some(status) => unknown(receipt, &status),
