@@ -131,6 +131,58 @@ async fn no_page_of_the_old_code_is_left_in_varnish_or_redis_when_a_switch_has_r
     assert!(!ask(&varnish, "/page.php").await.1, "Varnish still has it");
 }
 
+/// A page of the old code that goes on until Redis has been cleared, and writes into it then, as a page cache does.
+const LATE: &str = "<?php $release = require __DIR__ . '/../release.php';
+$redis = new Redis();
+$redis->connect('redis', 6379);
+$redis->set('begun', '1');
+for ($i = 0; $i < 1200 && $redis->exists('begun'); $i++) { usleep(50000); }
+$redis->set('page', \"release $release\");
+echo 'written';
+";
+
+#[tokio::test]
+async fn what_the_old_code_writes_after_the_clear_of_a_deployment_is_cleared_when_it_is_over() {
+    let mut running = Running::make("late", 1, "").unwrap();
+    let redis = Service::redis(&[]).await.unwrap();
+    running.shop.write("pub/late.php", LATE).unwrap();
+    join_network(&running.place, &redis);
+    let text = std::fs::read_to_string(running.place.config()).unwrap();
+    let text = text.replace("drain: 30s", "drain: 1s")
+        + &format!(
+            "    caches: {{redis: [{{name: fpc, url: 'redis://{}'}}]}}\n",
+            redis.address
+        );
+    std::fs::write(running.place.config(), text).unwrap();
+    running.go_live(&[]).await.unwrap();
+    running.shop.release(1).unwrap();
+    let place = &running.place;
+    let mut connection = redis.client(0).await.unwrap();
+    let mut watching = redis.client(0).await.unwrap();
+    let deploy = async {
+        while !watching.exists::<_, bool>("begun").await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        place.done(&["deploy"]).await.unwrap()
+    };
+    let (late, report) = tokio::join!(place.visit("/late.php"), deploy);
+    assert_eq!(cache(&report, "redis:fpc")["state"], "cleared", "{report}");
+    assert_eq!(late.unwrap().body, "written");
+    let began = Instant::now();
+    loop {
+        let status = place.done(&["status"]).await.unwrap();
+        let pending = status["environments"][0]["pending"].as_array().cloned();
+        if pending.unwrap_or_default().is_empty() {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{status}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let left: Option<String> = connection.get("page").await.unwrap();
+    assert_eq!(left, None);
+    leave_network(place, &redis);
+}
+
 #[tokio::test]
 async fn a_cache_that_is_down_leaves_a_switch_done_and_is_shown_and_cleared_when_it_is_back() {
     let purges_fail = Arc::new(AtomicBool::new(false));
@@ -384,23 +436,28 @@ fn ini(place: &Place) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-#[tokio::test]
-async fn members_join_the_network_that_is_named_and_find_its_services() {
-    let mut running = Running::make("network", 1, "").unwrap();
-    let place = running.place.clone();
+/// A network that members join, with `redis` on it by that name.
+fn join_network(place: &Place, redis: &Service) {
     docker(&["network", "create", &place.project]);
     let text = std::fs::read_to_string(place.config()).unwrap();
     let named = format!("server:\n  network: {}\n", place.project);
     std::fs::write(place.config(), text.replacen("server:\n", &named, 1)).unwrap();
+    let connect = ["network", "connect", "--alias", "redis", &place.project];
+    docker(&[&connect[..], &[redis.container()]].concat());
+}
+
+/// So that the network can be removed.
+fn leave_network(place: &Place, redis: &Service) {
+    let leave = ["network", "disconnect", "-f", &place.project];
+    docker(&[&leave[..], &[redis.container()]].concat());
+}
+
+#[tokio::test]
+async fn members_join_the_network_that_is_named_and_find_its_services() {
+    let mut running = Running::make("network", 1, "").unwrap();
+    let place = running.place.clone();
     let redis = Service::redis(&[]).await.unwrap();
-    docker(&[
-        "network",
-        "connect",
-        "--alias",
-        "redis",
-        &place.project,
-        redis.container(),
-    ]);
+    join_network(&place, &redis);
     let with_cache = std::fs::read_to_string(place.config()).unwrap()
         + "    caches: {redis: [{name: fpc, url: 'redis://redis:6379'}]}\n";
     std::fs::write(place.config(), with_cache).unwrap();
@@ -415,11 +472,5 @@ async fn members_join_the_network_that_is_named_and_find_its_services() {
     assert_eq!(left, None);
     let seen = place.visit("/name.php").await.unwrap().body;
     assert_ne!(seen, "redis", "the members resolve it too");
-    docker(&[
-        "network",
-        "disconnect",
-        "-f",
-        &place.project,
-        redis.container(),
-    ]);
+    leave_network(&place, &redis);
 }
