@@ -51,7 +51,7 @@ impl Cleaner for CacheClients {
             }
             Target::Redis(name) => {
                 if let Some(cache) = caches.redis.iter().find(|c| &c.name == name) {
-                    redis::flush(names, cache, &clear.environment.sessions).await?;
+                    redis::flush(names, cache, &clear).await?;
                 }
             }
             Target::Varnish => {

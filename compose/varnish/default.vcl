@@ -20,11 +20,13 @@
 # A page that is too old (X-Stratus-Kept, each arrow but the last a restart):
 #
 #   found ─► "tried": asked for anew ─► had: served, and kept
-#                                    └► failed ─► "served": the old one
+#     │                              └► failed ─► "served": the old one
+#     └► another visitor tries, or got no answer a moment ago: the old one at once
 vcl 4.1;
 
 import std;
 import var;
+import vsthrottle;
 
 backend origin {
     .path = "/run/varnish/origin.sock";
@@ -46,6 +48,7 @@ sub vcl_recv {
     if (req.restarts == 0) {
         unset req.http.X-Stratus-Kept;
         unset req.http.X-Stratus-Anew;
+        unset req.http.X-Stratus-Page;
     }
     set req.http.X-Stratus-Host = std.tolower(regsub(req.http.Host, ":[0-9]+$", ""));
     set req.http.X-Stratus-Url = req.url;
@@ -74,7 +77,7 @@ sub vcl_recv {
     }
     if (req.http.X-Stratus-Kept == "tried") {
         set req.grace = 0s;
-        # Behind another visitor who waits for a hanging origin, each would wait as long again.
+        # What is asked for in the background may take long.
         set req.hash_ignore_busy = true;
     } elsif (req.http.X-Stratus-Kept == "served") {
         # A restart does not undo what was set before it.
@@ -144,10 +147,15 @@ sub vcl_hit {
         set req.http.X-Stratus-Anew = "yes";
         return (restart);
     }
-    # For 10 seconds the old page is served while it is asked for anew. Later only if it cannot be had.
+    # For 10 seconds the old page is served while it is asked for anew. Later only if it cannot be had, or while one visitor
+    # finds out: where the origin is slow, one in 20 seconds waits for it, and not all of them.
     if (obj.ttl + 10s < 0s && !req.http.X-Stratus-Kept) {
-        set req.http.X-Stratus-Kept = "tried";
-        return (restart);
+        set req.http.X-Stratus-Page = req.http.X-Stratus-Environment + " " + req.http.X-Forwarded-Proto
+            + " " + req.http.Host + " " + req.url;
+        if (!vsthrottle.is_denied(req.http.X-Stratus-Page, 1, 20s)) {
+            set req.http.X-Stratus-Kept = "tried";
+            return (restart);
+        }
     }
 }
 
@@ -160,6 +168,10 @@ sub vcl_backend_fetch {
 }
 
 sub vcl_backend_response {
+    # It answers: the next one may try as well.
+    if (bereq.http.X-Stratus-Kept == "tried") {
+        vsthrottle.return_token(bereq.http.X-Stratus-Page, 1, 20s);
+    }
     # A page that is too old is better than a failure.
     if (beresp.status >= 500 && (bereq.is_bgfetch || bereq.http.X-Stratus-Kept)) {
         return (abandon);

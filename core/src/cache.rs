@@ -11,12 +11,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::environment::Caches;
+use crate::environment::{Caches, RedisDatabase};
 use crate::fault::{Fault, Faulty};
 use crate::{Environment, EnvironmentName, Generation, Pool};
 
-/// Most URLs, tags and paths that wait for one cache; beyond it, all of the cache is cleared.
+/// Most URLs, tags and paths that wait for any cache; beyond it, or beyond what one try can send to it, all of it is
+/// cleared.
 pub const PARTS_MAX: usize = 1000;
+/// Most addresses for Fastly: each is a request.
+const FASTLY_URLS_MAX: usize = 100;
+/// Most parts for Cloudflare: 10 requests of 30, and 25 at once are allowed in the smallest plan.
+/// Source: <https://developers.cloudflare.com/cache/how-to/purge-cache/#availability-and-limits>
+const CLOUDFLARE_PARTS_MAX: usize = 300;
+/// Most paths with a wildcard for `CloudFront`: so many may be in progress.
+/// Source: <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/InvalidationLimits.html>
+const CLOUDFRONT_WILDCARDS_MAX: usize = 15;
 
 /// One cache of an environment. The order is the order of clearing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -159,8 +168,26 @@ impl Parts {
         self.len() == 0
     }
 
-    fn len(&self) -> usize {
+    /// How many there are.
+    pub fn len(&self) -> usize {
         self.urls.len() + self.tags.len() + self.paths.len()
+    }
+
+    /// How many paths stand for many.
+    pub fn wildcards(&self) -> usize {
+        let all = self.paths.iter();
+        all.filter(|path| path.ends_with('*')).count()
+    }
+
+    /// Whether one try can send them to `target`.
+    fn fit(&self, target: &Target) -> bool {
+        let fit = match target {
+            Target::Fastly => self.urls.len() <= FASTLY_URLS_MAX,
+            Target::Cloudflare => self.len() <= CLOUDFLARE_PARTS_MAX,
+            Target::CloudFront => self.wildcards() <= CLOUDFRONT_WILDCARDS_MAX,
+            Target::Opcache | Target::Redis(_) | Target::Varnish => true,
+        };
+        fit && self.len() <= PARTS_MAX
     }
 }
 
@@ -183,12 +210,17 @@ impl Scope {
                 parts.urls.extend(more.urls);
                 parts.tags.extend(more.tags);
                 parts.paths.extend(more.paths);
-                if parts.len() > PARTS_MAX {
-                    Self::ALL
-                } else {
-                    Self::Parts(parts)
-                }
+                Self::Parts(parts)
             }
+        }
+    }
+
+    /// The same, or all of `target` where these are more parts than one try can send to it: such a try would fail for ever.
+    #[must_use]
+    pub fn within(self, target: &Target) -> Self {
+        match self {
+            Self::Parts(parts) if !parts.fit(target) => Self::ALL,
+            scope => scope,
         }
     }
 }
@@ -231,7 +263,7 @@ impl PendingClear {
     #[must_use]
     pub fn merge(self, later: Self) -> Self {
         Self {
-            scope: self.scope.merge(later.scope),
+            scope: self.scope.merge(later.scope).within(&self.target),
             outer: self.outer.max(later.outer),
             reference: later.reference,
             ..self
@@ -289,6 +321,17 @@ pub struct Clear<'a> {
     pub scope: &'a Scope,
     /// The same for every try.
     pub reference: &'a str,
+    /// What is never cleared, of whatever environment.
+    pub sessions: &'a [SessionStore],
+}
+
+/// A database that holds the sessions of an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionStore {
+    /// Whose sessions.
+    pub environment: EnvironmentName,
+    /// Where they are.
+    pub database: RedisDatabase,
 }
 
 /// What a cache answered.
@@ -402,9 +445,36 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_joined_and_too_many_of_them_are_all() {
+    fn parts_are_joined_and_more_than_one_try_can_send_are_all() {
         assert_eq!(tags([1, 2]).merge(tags([2, 3])), tags([1, 2, 3]));
-        assert_eq!(tags(0..PARTS_MAX).merge(tags([0])), tags(0..PARTS_MAX));
-        assert_eq!(tags(0..PARTS_MAX).merge(tags([PARTS_MAX])), Scope::ALL);
+        let texts = |count: usize, end: &str| {
+            let texts = (0..count).map(|n| format!("/{n}{end}"));
+            texts.collect::<BTreeSet<_>>()
+        };
+        let urls = |count| Parts {
+            urls: texts(count, ""),
+            ..Parts::default()
+        };
+        let wildcards = |count| Parts {
+            urls: texts(500, ""),
+            paths: texts(count, "/*"),
+            ..Parts::default()
+        };
+        let tags = |count| Parts {
+            tags: texts(count, ""),
+            ..Parts::default()
+        };
+        let (fastly, cloudflare) = (Target::Fastly, Target::Cloudflare);
+        for (target, most, one_more) in [
+            (Target::Varnish, urls(PARTS_MAX), urls(PARTS_MAX + 1)),
+            (fastly.clone(), urls(100), urls(101)),
+            (fastly, tags(PARTS_MAX), tags(PARTS_MAX + 1)),
+            (cloudflare, tags(300), tags(301)),
+            (Target::CloudFront, wildcards(15), wildcards(16)),
+        ] {
+            let most = Scope::Parts(most);
+            assert_eq!(most.clone().within(&target), most, "{target}");
+            assert_eq!(Scope::Parts(one_more).within(&target), Scope::ALL);
+        }
     }
 }

@@ -5,6 +5,7 @@
 pub mod caches;
 pub mod checks;
 pub mod services;
+pub mod sessions;
 pub mod tasks;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use crate::EnvironmentName;
 pub use caches::Caches;
 pub use checks::{Check, Maintenance};
 pub use services::{Database, Sessions};
+pub use sessions::{RedisDatabase, session_databases};
 pub use tasks::{Argv, Cron, Hooks, Worker};
 
 /// One application at one set of host names.

@@ -188,7 +188,7 @@ impl Clearing {
         let pending = PendingClear {
             environment: key.0.clone(),
             target: key.1.clone(),
-            scope: scope.clone(),
+            scope: scope.clone().within(&key.1),
             reference: uuid::Uuid::now_v7().to_string(),
             since_ms: self.inner.clock.now_ms(),
             tries: 0,

@@ -156,7 +156,7 @@ fn parse(text: &str, report: &Report, variables: Variables<'_>) -> Option<Config
     let root = root.section(&["server", "nginx", "environments"], &[])?;
     let server = server::read(root.get("server").as_ref());
     let nginx = server::read_nginx(root.get("nginx").as_ref());
-    let environments = environment::read_all(&root, &server, variables);
+    let environments = environment::read_all(&root, &server, &nginx, variables);
     Some(Config {
         server,
         nginx,

@@ -79,8 +79,8 @@ impl Does {
     }
 }
 
-/// What a request gets that nothing was scripted for.
-type Otherwise = fn(&Asked) -> Does;
+/// What a request gets that nothing was scripted for, after those that came before it.
+type Otherwise = Arc<dyn Fn(&Asked, &[Asked]) -> Does + Send + Sync>;
 
 /// A running provider.
 pub struct Cloud {
@@ -100,7 +100,18 @@ impl Cloud {
     ///
     /// # Panics
     /// When there is no free port.
-    pub async fn start(otherwise: Otherwise) -> Self {
+    pub async fn start(otherwise: impl Fn(&Asked) -> Does + Send + Sync + 'static) -> Self {
+        Self::remembering(move |asked, _| otherwise(asked)).await
+    }
+
+    /// The same where an answer may depend on what was asked before.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    pub async fn remembering(
+        otherwise: impl Fn(&Asked, &[Asked]) -> Does + Send + Sync + 'static,
+    ) -> Self {
+        let otherwise: Otherwise = Arc::new(otherwise);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let desk: Arc<Mutex<Desk>> = Arc::default();
@@ -141,9 +152,9 @@ fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
 async fn serve(listener: TcpListener, desk: Arc<Mutex<Desk>>, otherwise: Otherwise) {
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let desk = desk.clone();
+        let (desk, otherwise) = (desk.clone(), otherwise.clone());
         connections.spawn(async move {
-            let answered = tokio::time::timeout(LIMIT, answer(stream, &desk, otherwise));
+            let answered = tokio::time::timeout(LIMIT, answer(stream, &desk, &otherwise));
             // A client that went away is its own business.
             let _ = answered.await;
         });
@@ -155,17 +166,19 @@ async fn serve(listener: TcpListener, desk: Arc<Mutex<Desk>>, otherwise: Otherwi
 async fn answer(
     mut stream: TcpStream,
     desk: &Mutex<Desk>,
-    otherwise: Otherwise,
+    otherwise: &Otherwise,
 ) -> std::io::Result<()> {
     let Some(asked) = read(&mut stream).await? else {
         return Ok(());
     };
     let does = {
         let mut desk = lock(desk);
-        desk.asked.push(asked.clone());
-        desk.script.pop_front()
+        let scripted = desk.script.pop_front();
+        let does = scripted.unwrap_or_else(|| otherwise(&asked, &desk.asked));
+        desk.asked.push(asked);
+        does
     };
-    match does.unwrap_or_else(|| otherwise(&asked)) {
+    match does {
         Does::Answer {
             status,
             headers,

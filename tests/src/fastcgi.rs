@@ -2,14 +2,14 @@
 //!
 //! What it does is said by the query of a request: `slow=MS` waits first, `cut=head` hangs up before an answer,
 //! `cut=length` in the middle of an announced body, `cut=open` in the middle of a body of unknown length, `status=N`
-//! answers so, `silent` does not name the generation, `keep=SECONDS` lets a cache keep the answer. Else it answers what it
-//! was given, as JSON.
+//! answers so, `silent` does not name the generation, `keep=SECONDS` lets a cache keep the answer, `tags=A,B` tags it. Else
+//! it answers what it was given, as JSON.
 
 use std::collections::BTreeMap;
 use std::hash::Hasher as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -48,6 +48,7 @@ pub fn digest(body: &[u8]) -> u64 {
 pub struct Member {
     task: JoinHandle<()>,
     requests: Arc<AtomicU64>,
+    hangs: Arc<AtomicBool>,
     socket: std::path::PathBuf,
 }
 
@@ -65,10 +66,12 @@ impl Member {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
         std::fs::set_permissions(socket, mode)?;
         let listener = UnixListener::from_std(listener)?;
-        let requests = Arc::<AtomicU64>::default();
+        let (requests, hangs) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
+        let serving = serve(listener, generation, requests.clone(), hangs.clone());
         Ok(Self {
-            task: tokio::spawn(serve(listener, generation, requests.clone())),
+            task: tokio::spawn(serving),
             requests,
+            hangs,
             socket: socket.to_owned(),
         })
     }
@@ -76,6 +79,11 @@ impl Member {
     /// Requests that reached it.
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::SeqCst)
+    }
+
+    /// From now on it takes requests and answers none.
+    pub fn hang(&self) {
+        self.hangs.store(true, Ordering::SeqCst);
     }
 }
 
@@ -86,11 +94,20 @@ impl Drop for Member {
     }
 }
 
-async fn serve(listener: UnixListener, generation: Generation, count: Arc<AtomicU64>) {
+async fn serve(
+    listener: UnixListener,
+    generation: Generation,
+    count: Arc<AtomicU64>,
+    hangs: Arc<AtomicBool>,
+) {
     let mut requests = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         count.fetch_add(1, Ordering::SeqCst);
+        let hangs = hangs.load(Ordering::SeqCst);
         requests.spawn(async move {
+            if hangs {
+                std::future::pending::<()>().await;
+            }
             // A peer that hangs up is what some tests are about.
             let _ = answer(stream, generation).await;
         });
@@ -142,6 +159,8 @@ async fn answer(mut stream: UnixStream, generation: Generation) -> Result<()> {
         Some(seconds) => format!("Cache-Control: public, s-maxage={seconds}\r\n"),
         None => String::new(),
     };
+    let tags = asked("tags").map(|tags| format!("X-Magento-Tags: {tags}\r\n"));
+    let kept = kept + &tags.unwrap_or_default();
     let status = asked("status").unwrap_or_else(|| "200".to_owned());
     let (size, digest) = (body.len(), digest(&body));
     let echo = serde_json::to_string(&Echo {

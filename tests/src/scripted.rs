@@ -63,7 +63,7 @@ pub struct Script {
     /// One answer a clear of caches, in turn.
     pub cleared: VecDeque<Result<v1::ClearReply, Status>>,
     /// Whether an invalidation is done, one answer a question, in turn.
-    pub invalidations: VecDeque<bool>,
+    pub invalidations: VecDeque<Result<bool, Status>>,
     /// The answer to the list of crons.
     pub crons: Option<v1::ListCronsReply>,
     /// The answer to what crons and workers wrote.

@@ -48,13 +48,24 @@ fn clients() -> CacheClients {
 }
 
 async fn clear(cloud: &Cloud, target: &Target, scope: &Scope) -> Result<Cleared, ClearError> {
+    clear_as(cloud, target, scope, "reference-1").await
+}
+
+/// The same under another reference.
+async fn clear_as(
+    cloud: &Cloud,
+    target: &Target,
+    scope: &Scope,
+    reference: &str,
+) -> Result<Cleared, ClearError> {
     let shop = shop(cloud);
     let clear = Clear {
         environment: &shop,
         live: None,
         target,
         scope,
-        reference: "reference-1",
+        reference,
+        sessions: &[],
     };
     clients().clear(clear).await
 }
@@ -78,16 +89,53 @@ fn parts(urls: &[&str], tags: &[&str], paths: &[&str]) -> Scope {
 
 #[tokio::test]
 async fn an_invalidation_has_the_signature_that_amazon_computes_and_a_batch_that_it_reads() {
-    let cloud = Cloud::start(aws::cloudfront).await;
+    let cloud = Cloud::remembering(aws::account).await;
     let cleared = clear(&cloud, &Target::CloudFront, &Scope::ALL).await;
     assert_eq!(cleared.unwrap().receipt.as_deref(), Some("I2J0I21PCUYOIK"));
     let scope = parts(&["https://shop.example/a?b=1&c=%20"], &[], &["/media/*"]);
-    clear(&cloud, &Target::CloudFront, &scope).await.unwrap();
+    let other = clear_as(&cloud, &Target::CloudFront, &scope, "reference-2").await;
+    other.unwrap();
     let asked = cloud.asked();
     let batches: Vec<_> = asked.iter().map(|a| aws::batch(&a.body).unwrap()).collect();
     assert_eq!(batches[0].reference, "reference-1");
     assert!(batches[0].paths.iter().eq(["/*"]));
     assert!(batches[1].paths.iter().eq(["/a?b=1&c=%20", "/media/*"]));
+}
+
+#[tokio::test]
+async fn a_reference_is_one_invalidation_and_another_one_is_refused_under_it() {
+    let cloud = Cloud::remembering(aws::account).await;
+    for _ in 0..2 {
+        let again = clear(&cloud, &Target::CloudFront, &Scope::ALL).await;
+        assert!(again.unwrap().receipt.is_some());
+    }
+    let other = clear(&cloud, &Target::CloudFront, &parts(&[], &[], &["/m"])).await;
+    assert!(
+        matches!(other, Err(ClearError::Refused { .. })),
+        "{other:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_hundred_addresses_are_purged_and_the_failure_of_one_is_one_of_all() {
+    let cloud = Cloud::start(content).await;
+    let urls: Vec<String> = (0..100)
+        .map(|n| format!("https://shop.example/{n}"))
+        .collect();
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    clear(&cloud, &Target::Fastly, &parts(&urls, &[], &[]))
+        .await
+        .unwrap();
+    let asked = cloud.asked();
+    let paths: std::collections::BTreeSet<_> = asked.iter().map(|a| &a.path).collect();
+    assert_eq!((asked.len(), paths.len()), (100, 100));
+    // The failure of one is the failure of all.
+    cloud.then([Does::say(500, "oops")]);
+    let failed = clear(&cloud, &Target::Fastly, &parts(&urls, &[], &[])).await;
+    assert!(
+        matches!(failed, Err(ClearError::Unavailable { .. })),
+        "{failed:?}"
+    );
 }
 
 #[tokio::test]
@@ -103,6 +151,7 @@ async fn a_signature_of_another_secret_is_refused() {
         target: &Target::CloudFront,
         scope: &Scope::ALL,
         reference: "reference-1",
+        sessions: &[],
     };
     let refused = clients().clear(clear).await.unwrap_err();
     assert!(matches!(refused, ClearError::Refused { .. }), "{refused:?}");
@@ -300,6 +349,7 @@ async fn nobody_listens() {
             target,
             scope: &Scope::ALL,
             reference: "reference-1",
+            sessions: &[],
         };
         let error = clients().clear(clear).await.unwrap_err();
         assert!(matches!(error, ClearError::Unavailable { .. }), "{error:?}");

@@ -125,7 +125,7 @@ fn parts_are_asked_for_as_they_are_named() {
 #[test]
 fn an_invalidation_is_waited_for_where_that_is_asked() {
     let mut script = script(reply(all()[3..].to_vec()));
-    script.invalidations = [false, true].into();
+    script.invalidations = [Ok(false), Ok(true)].into();
     let server = Scripted::start(script);
     let words = "cache.cloudfront.invalidate --path /media/* --wait";
     let transcript = run(&server.socket(), words);
@@ -134,6 +134,40 @@ fn an_invalidation_is_waited_for_where_that_is_asked() {
     let calls = [server.next_call(), server.next_call(), server.next_call()];
     let asked = |call: &Call| format!("{call:?}").contains("I2J0I21PCUYOIK");
     assert!(calls[1..].iter().all(asked), "{calls:?}");
+}
+
+#[test]
+fn a_question_that_fails_for_a_moment_does_not_end_the_wait_and_one_that_is_refused_names_the_invalidation()
+ {
+    let words = "cache.cloudfront.invalidate --wait";
+    let mut passing = script(reply(all()[3..].to_vec()));
+    let busy = || Err(Status::unavailable("CloudFront answered 503"));
+    passing.invalidations = [busy(), Ok(true)].into();
+    let server = Scripted::start(passing);
+    let transcript = run(&server.socket(), words);
+    assert_eq!(transcript.code, Some(0), "{transcript}");
+
+    for json in ["", " --json"] {
+        let mut refused = script(reply(all()[3..].to_vec()));
+        let denied = Status::failed_precondition("CloudFront answered 403");
+        refused.invalidations = [Err(denied)].into();
+        let server = Scripted::start(refused);
+        let transcript = run(&server.socket(), &format!("{words}{json}"));
+        assert_eq!(transcript.code, Some(1), "{transcript}");
+        assert!(transcript.says_failed(), "{transcript}");
+        let said = &transcript.stdout;
+        assert!(
+            said.contains("invalidation I2J0I21PCUYOIK has begun"),
+            "{said}"
+        );
+        assert!(said.contains("answered 403"), "{said}");
+        if json.is_empty() {
+            assert!(said.contains("cleared cloudfront in 310 ms"), "{said}");
+        } else {
+            let object: serde_json::Value = serde_json::from_str(said.trim()).unwrap();
+            assert_eq!(object["caches"][0]["receipt"], "I2J0I21PCUYOIK");
+        }
+    }
 }
 
 #[test]

@@ -82,6 +82,7 @@ async fn a_service_is_found_by_its_alias_on_the_network_and_emptied_there() {
         target: &Target::Redis("fpc".to_owned()),
         scope: &Scope::ALL,
         reference: "reference-1",
+        sessions: &[],
     };
     CacheClients::new(layout, Arc::new(names))
         .clear(clear)

@@ -22,6 +22,7 @@ async fn reset(pools: &Pools, live: Option<&Pool>) -> Result<(), ClearError> {
         target: &Target::Opcache,
         scope: &Scope::ALL,
         reference: "reference-1",
+        sessions: &[],
     };
     clients.clear(clear).await.map(drop)
 }

@@ -7,12 +7,12 @@ use redis::AsyncCommands as _;
 use stratus_agent::cache::{CacheClients, HostNames};
 use stratus_agent::layout::Layout;
 use stratus_core::Environment;
-use stratus_core::cache::{Cleaner, Clear, ClearError, Scope, Target};
+use stratus_core::cache::{Cleaner, Clear, ClearError, Scope, SessionStore, Target};
 use stratus_core::environment::caches::RedisCache;
-use stratus_core::environment::{Caches, Sessions, Setting};
+use stratus_core::environment::{Caches, Sessions, Setting, session_databases};
 use stratus_tests::laws::sample;
 use stratus_tests::services::Service;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 fn shop(url: &str) -> Environment {
     let fpc = RedisCache {
@@ -30,6 +30,20 @@ fn shop(url: &str) -> Environment {
 }
 
 async fn clear(shop: &Environment) -> Result<(), ClearError> {
+    clear_beside(shop, &[]).await
+}
+
+/// The same where there are other environments, which have sessions as well.
+async fn clear_beside(shop: &Environment, others: &[Environment]) -> Result<(), ClearError> {
+    let kept = |environment: &Environment| {
+        let found = session_databases(&environment.sessions, &environment.php.ini);
+        let name = environment.name.clone();
+        found.into_iter().map(move |database| SessionStore {
+            environment: name.clone(),
+            database,
+        })
+    };
+    let sessions: Vec<_> = others.iter().chain([shop]).flat_map(kept).collect();
     let layout = Layout::new("/nowhere", "5f3a9c".parse().unwrap());
     let clients = CacheClients::new(layout, Arc::new(HostNames));
     let clear = Clear {
@@ -38,6 +52,7 @@ async fn clear(shop: &Environment) -> Result<(), ClearError> {
         target: &Target::Redis("fpc".to_owned()),
         scope: &Scope::ALL,
         reference: "reference-1",
+        sessions: &sessions,
     };
     clients.clear(clear).await.map(drop)
 }
@@ -171,4 +186,64 @@ async fn a_database_that_holds_the_sessions_is_never_emptied_whatever_it_is_call
     let said = refusal(&shop).await;
     assert!(said.contains("sessions"), "{said}");
     assert_eq!(keys(&redis, 0).await, 1);
+
+    // Where php.ini says so.
+    shop.sessions = Sessions::Files;
+    let handler = ("session.save_handler".to_owned(), "redis".to_owned());
+    let path = format!("tcp://localhost:{port}?database=0");
+    let path = ("session.save_path".to_owned(), path);
+    shop.php.ini.extend([handler, path]);
+    let said = refusal(&shop).await;
+    assert!(said.contains("holds the sessions, which"), "{said}");
+
+    // Where they are another environment's.
+    let blog = Environment {
+        name: "blog".parse().unwrap(),
+        ..shop.clone()
+    };
+    shop.php.ini.clear();
+    let error = clear_beside(&shop, &[blog]).await.unwrap_err();
+    let said = error.to_string();
+    assert!(said.contains("sessions of another environment"), "{said}");
+    assert_eq!(keys(&redis, 0).await, 1);
+}
+
+#[tokio::test]
+async fn the_sessions_of_another_environment_that_lead_nowhere_hold_nobody_up() {
+    let redis = Service::redis(&[]).await.unwrap();
+    let blog = Environment {
+        sessions: Sessions::Redis("redis://no-such-name.invalid".into()),
+        ..sample::environment("blog")
+    };
+    let shop = shop(&format!("redis://{}", redis.address));
+    clear_beside(&shop, &[blog]).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_server_is_told_to_empty_it_in_the_background_and_no_more() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let told = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let (mut told, mut bytes) = (String::new(), [0; 4096]);
+        while let Ok(read @ 1..) = stream.read(&mut bytes).await {
+            // One answer for each command that has arrived: each begins with the number of its words.
+            let text = std::str::from_utf8(&bytes[..read]).unwrap();
+            let commands = text.matches('*').count();
+            told.push_str(text);
+            let answers = b"+OK\r\n".repeat(commands);
+            stream.write_all(&answers).await.unwrap();
+        }
+        told
+    });
+    clear(&shop(&format!("redis://{address}/3"))).await.unwrap();
+    let told = told.await.unwrap();
+    let words: Vec<&str> = told
+        .split("\r\n")
+        .filter(|word| !word.starts_with(['*', '$']) && !word.is_empty())
+        .collect();
+    let text = words.join(" ");
+    assert!(text.contains("SELECT 3"), "{text}");
+    assert!(text.ends_with("FLUSHDB ASYNC"), "{text}");
+    assert_eq!(text.matches("FLUSH").count(), 1, "{text}");
 }

@@ -1,13 +1,13 @@
 //! Caches around operations: cleared when nothing can fill them with old pages any more, and never in the way.
 
 use stratus_core::fault::Fault;
-use stratus_core::operation::{Direction, Kind, Outcome, Step};
+use stratus_core::operation::{Direction, Kind, Mode, Outcome, Step};
 use stratus_core::store::Operation;
 use stratus_core::{Environment, Store};
 use stratus_server::engine::act::Actor;
 use stratus_tests::laws::control::Control;
 use stratus_tests::laws::faults::{FOR_EVER, Fail, Failing};
-use stratus_tests::laws::sample::{caches, environment, init};
+use stratus_tests::laws::sample::{caches, deploy, environment, init};
 use stratus_tests::laws::tap::Side;
 
 fn shop() -> Environment {
@@ -28,8 +28,20 @@ async fn run(control: &Control, kind: Kind) -> (Operation, Outcome) {
 /// The calls from `first` on that clear or drain.
 fn calls(control: &Control, first: usize) -> Vec<String> {
     let calls = control.machine.calls().split_off(first);
-    let wanted = |call: &String| call.starts_with("clear ") || call == "drain";
+    let wanted =
+        |call: &String| call.starts_with("clear ") || ["drain", "stop"].contains(&call.as_str());
     calls.into_iter().filter(wanted).collect()
+}
+
+/// Waits until every cache is clear.
+async fn settled(control: &Control) {
+    let settled = async {
+        while !control.store.pending_clears().await.unwrap().is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    let limit = std::time::Duration::from_mins(10);
+    tokio::time::timeout(limit, settled).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -89,16 +101,49 @@ async fn an_undone_route_has_the_pages_of_its_moment_cleared() {
     let first = control.machine.calls().len();
     let (_, outcome) = run(&control, Kind::Switch).await;
     assert_eq!(outcome, Outcome::Undone);
-    let settled = async {
-        while !control.store.pending_clears().await.unwrap().is_empty() {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    };
-    let limit = std::time::Duration::from_mins(10);
-    tokio::time::timeout(limit, settled).await.unwrap();
+    settled(&control).await;
     let found = calls(&control, first);
     assert_eq!(found[0], "drain");
     assert_eq!(found.len(), 5, "{found:?}");
     assert_eq!(found[4], "clear shop cloudfront: all for generation 1");
     assert!(control.machine.violations().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_on_beside_the_clear_of_a_deployment_is_stopped_and_cleared_again() {
+    for mode in [Mode::BlueGreen, Mode::Rolling, Mode::Consistent] {
+        let control = Control::new();
+        run(&control, init()).await;
+        run(&control, Kind::Switch).await;
+        control.machine.never_drain();
+        let first = control.machine.calls().len();
+        let (_, outcome) = run(&control, deploy(mode)).await;
+        assert_eq!(outcome, Outcome::Completed, "{mode:?}");
+        settled(&control).await;
+        let found = calls(&control, first);
+        let cleared = found.iter().filter(|call| call.starts_with("clear "));
+        if mode == Mode::Consistent {
+            // It cuts them before it clears.
+            assert_eq!(cleared.count(), 4, "{found:?}");
+            continue;
+        }
+        assert_eq!(cleared.count(), 8, "{mode:?}: {found:?}");
+        let stop = found.iter().rposition(|call| call == "stop").unwrap();
+        let last = found.last().unwrap();
+        assert_eq!(found.len() - stop, 5, "{mode:?}: {found:?}");
+        assert_eq!(last, "clear shop cloudfront: all for generation 2");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_that_drained_clears_once() {
+    let control = Control::new();
+    run(&control, init()).await;
+    run(&control, Kind::Switch).await;
+    let first = control.machine.calls().len();
+    run(&control, deploy(Mode::BlueGreen)).await;
+    settled(&control).await;
+    let found = calls(&control, first);
+    let cleared = found.iter().filter(|call| call.starts_with("clear "));
+    assert_eq!(cleared.count(), 4, "{found:?}");
 }

@@ -2,6 +2,7 @@
 //!
 //! Source: <https://www.fastly.com/documentation/reference/api/purging/>
 
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use reqwest::Url;
 use stratus_core::cache::{ClearError, Scope};
 use stratus_core::environment::caches::Fastly;
@@ -11,6 +12,8 @@ use super::http::{self, Http, refused};
 const ENDPOINT: &str = "https://api.fastly.com";
 /// Surrogate keys in one request.
 const KEYS_AT_ONCE: usize = 256;
+/// Addresses, each of which is a request, at a time: a hundred are purged within the time of a try.
+const URLS_AT_ONCE: usize = 10;
 const ADVICE: &str = "check caches.fastly: its service, its token and the token's scope";
 
 /// Purges `scope`.
@@ -28,14 +31,18 @@ pub(super) async fn purge(http: &Http, fastly: &Fastly, scope: &Scope) -> Result
         let path = format!("{service}/purge");
         call(http, fastly, &path, Some(&keys.join(" "))).await?;
     }
+    let mut purges = Vec::new();
     for address in &parts.urls {
-        // The API takes them without their scheme.
-        let bare = address
-            .split_once("://")
-            .map_or(address.as_str(), |(_, rest)| rest);
-        call(http, fastly, &format!("purge/{bare}"), None).await?;
+        purges.push(purge_address(http, fastly, address));
     }
-    Ok(())
+    let purges = stream::iter(purges).buffer_unordered(URLS_AT_ONCE);
+    purges.try_collect().await
+}
+
+async fn purge_address(http: &Http, fastly: &Fastly, address: &str) -> Result<(), ClearError> {
+    // The API takes them without their scheme.
+    let bare = address.split_once("://").map_or(address, |(_, rest)| rest);
+    call(http, fastly, &format!("purge/{bare}"), None).await
 }
 
 async fn call(

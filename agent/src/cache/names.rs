@@ -31,24 +31,36 @@ pub(super) async fn servers(
     host: &str,
     port: u16,
 ) -> Result<Vec<Vec<SocketAddr>>, ClearError> {
+    known(names, host, port).await?.ok_or_else(|| unknown(host))
+}
+
+/// The same; none where nobody knows the name.
+pub(super) async fn known(
+    names: &dyn Names,
+    host: &str,
+    port: u16,
+) -> Result<Option<Vec<Vec<SocketAddr>>>, ClearError> {
     let literal = host.trim_start_matches('[').trim_end_matches(']');
     if let Ok(address) = literal.parse::<IpAddr>() {
-        return Ok(vec![vec![SocketAddr::new(address, port)]]);
+        return Ok(Some(vec![vec![SocketAddr::new(address, port)]]));
     }
     let containers = names.containers(host).await?;
     if !containers.is_empty() {
         let alone = |address| vec![SocketAddr::new(address, port)];
-        return Ok(containers.into_iter().map(alone).collect());
+        return Ok(Some(containers.into_iter().map(alone).collect()));
     }
     let found = tokio::net::lookup_host((host, port)).await;
     let addresses: Vec<_> = found.map(Iterator::collect).unwrap_or_default();
-    if addresses.is_empty() {
-        let detail = format!(
+    Ok((!addresses.is_empty()).then(|| vec![addresses]))
+}
+
+/// That nobody knows the name.
+pub(super) fn unknown(host: &str) -> ClearError {
+    ClearError::Unavailable {
+        detail: format!(
             "nobody knows {host:?}: it is no container of the members' network and no name of this host; see server.network"
-        );
-        return Err(ClearError::Unavailable { detail });
+        ),
     }
-    Ok(vec![addresses])
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Redis: one database is emptied in the background of the server (`FLUSHDB ASYNC`), never more, and never the one that
-//! holds the sessions.
+//! Redis: one database is emptied in the background of the server (`FLUSHDB ASYNC`), never more, and never one that holds
+//! the sessions of an environment, whosever.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,8 +9,7 @@ use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
     RedisError, RedisFuture, ServerErrorKind, TlsCertificates,
 };
-use stratus_core::cache::ClearError;
-use stratus_core::environment::Sessions;
+use stratus_core::cache::{Clear, ClearError};
 use stratus_core::environment::caches::RedisCache;
 
 use super::names::{self, Names};
@@ -23,12 +22,12 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 pub(super) async fn flush(
     names: &dyn Names,
     cache: &RedisCache,
-    sessions: &Sessions,
+    clear: &Clear<'_>,
 ) -> Result<(), ClearError> {
     let info = parse(cache.url.expose())?;
     let (host, port) = host(&info)?;
     let servers = names::servers(names, &host, port).await?;
-    keep_off_sessions(names, &info, &servers, sessions).await?;
+    keep_off_sessions(names, &info, &servers, clear).await?;
     let client = client(info, cache)?;
     for addresses in servers {
         flush_one(&client, addresses).await?;
@@ -41,23 +40,37 @@ async fn keep_off_sessions(
     names: &dyn Names,
     cache: &ConnectionInfo,
     servers: &[Vec<SocketAddr>],
-    sessions: &Sessions,
+    clear: &Clear<'_>,
 ) -> Result<(), ClearError> {
-    let Sessions::Redis(url) = sessions else {
-        return Ok(());
-    };
-    let kept = parse(url.expose())?;
-    if kept.redis_settings().db() != cache.redis_settings().db() {
-        return Ok(());
-    }
-    let (host, port) = host(&kept)?;
-    let kept = names::servers(names, &host, port).await?;
-    let same = |address: &SocketAddr| servers.iter().flatten().any(|other| other == address);
-    if kept.iter().flatten().any(same) {
-        return Err(refused(
-            "it is the database that holds the sessions, which are never cleared; give the cache another database or server"
-                .to_owned(),
-        ));
+    let number = cache.redis_settings().db();
+    for kept in clear
+        .sessions
+        .iter()
+        .filter(|s| s.database.number == number)
+    {
+        let (host, port) = (&kept.database.host, kept.database.port);
+        let is_own = kept.environment == clear.environment.name;
+        if host.starts_with('/') {
+            // A socket, which no URL of a cache can name.
+            continue;
+        }
+        let found = match names::known(names, host, port).await? {
+            Some(found) => found,
+            None if is_own => return Err(names::unknown(host)),
+            // What leads nowhere does not lead here: another environment's mistake is not this one's.
+            None => continue,
+        };
+        let same = |address: &SocketAddr| servers.iter().flatten().any(|other| other == address);
+        if found.iter().flatten().any(same) {
+            let whose = if is_own {
+                ""
+            } else {
+                " of another environment"
+            };
+            return Err(refused(format!(
+                "it is the database that holds the sessions{whose}, which are never cleared; give the cache another database or server"
+            )));
+        }
     }
     Ok(())
 }

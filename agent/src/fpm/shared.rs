@@ -21,6 +21,17 @@ pub enum SharedError {
         "shared folder {0:?} is a link or no folder; make it a folder of the code directory itself"
     )]
     NotFolder(PathBuf),
+    /// It is missing, and the server may not write there.
+    #[error(
+        "shared folder {path:?} is missing, and the server may not make it there; make it, or let the server: \
+         write [Service] and ReadWritePaths={} with `systemctl edit stratusd`, and restart it", code.display()
+    )]
+    ReadOnly {
+        /// The path.
+        path: PathBuf,
+        /// The working tree.
+        code: PathBuf,
+    },
     /// It cannot be opened or created.
     #[error("shared folder {path:?} cannot be opened or created")]
     Io {
@@ -38,13 +49,7 @@ pub enum SharedError {
 /// # Errors
 /// When it, or anything between it and `code`, is a link or no folder.
 pub fn ensure(code: &Path, folder: &Path, user: User) -> Result<(), SharedError> {
-    let failed = |path: &Path, errno: Errno| match errno {
-        Errno::LOOP | Errno::NOTDIR => SharedError::NotFolder(path.to_owned()),
-        other => SharedError::Io {
-            path: path.to_owned(),
-            source: other.into(),
-        },
-    };
+    let failed = |path: &Path, errno| failed(code, path, errno);
     let open = OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut at = rustix::fs::openat(CWD, code, open, Mode::empty()).map_err(|e| failed(code, e))?;
     let mut path = code.to_owned();
@@ -61,6 +66,21 @@ pub fn ensure(code: &Path, folder: &Path, user: User) -> Result<(), SharedError>
         return Err(SharedError::NotBelow(folder.to_owned()));
     }
     Ok(())
+}
+
+fn failed(code: &Path, path: &Path, errno: Errno) -> SharedError {
+    let path = path.to_owned();
+    match errno {
+        Errno::LOOP | Errno::NOTDIR => SharedError::NotFolder(path),
+        Errno::ROFS => SharedError::ReadOnly {
+            path,
+            code: code.to_owned(),
+        },
+        other => SharedError::Io {
+            path,
+            source: other.into(),
+        },
+    }
 }
 
 fn enter(at: &OwnedFd, part: &OsStr, user: User) -> Result<OwnedFd, Errno> {
@@ -114,6 +134,17 @@ mod tests {
             );
         }
         assert!(!Path::new("/etc/new").exists());
+    }
+
+    #[test]
+    fn where_the_server_may_not_write_it_is_said_what_to_do() {
+        let error = failed(
+            Path::new("/var/www/shop"),
+            Path::new("/var/www/shop/media"),
+            Errno::ROFS,
+        );
+        let said = error.to_string();
+        assert!(said.contains("ReadWritePaths=/var/www/shop"), "{said}");
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(super) struct State {
     pub tree: u64,
     /// What its owner adds to the site.
     pub rules: TenantRules,
+    /// Whether pools go on with their requests past every limit.
+    pub endless: bool,
     /// Who waits for a change of a task.
     pub waiting: Vec<Waker>,
     /// How often each call about tasks still goes unanswered.
@@ -68,6 +70,11 @@ impl FakeMachine {
     /// Changes what the working tree's owner adds to the site.
     pub fn write_rules(&self, rules: TenantRules) {
         self.state().rules = rules;
+    }
+
+    /// From now on requests of pools outlive every drain.
+    pub fn never_drain(&self) {
+        self.state().endless = true;
     }
 
     /// Changes the world by hand, as a clumsy person would.

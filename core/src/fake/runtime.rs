@@ -78,7 +78,7 @@ impl Runtime for FakeMachine {
     }
 
     async fn drain(&self, pool: &Pool, _: Duration) -> Result<Drained, RuntimeError> {
-        self.change("drain", |state| {
+        let remaining = self.change("drain", |state| {
             let links = state.world.links.get(&pool.id.environment).copied();
             let links = links.unwrap_or_default();
             let is_shared = links.previous == Some(pool.id.generation);
@@ -94,13 +94,17 @@ impl Runtime for FakeMachine {
                 let message = format!("{} was drained while it stands still", pool.id);
                 state.violations.push(message);
             }
+            if state.endless {
+                return 1;
+            }
             if let Some(known) = state.world.pools.get_mut(&pool.id)
                 && pool.members == known.members
             {
                 known.busy = false;
             }
+            0
         });
-        Ok(Drained { remaining: 0 })
+        Ok(Drained { remaining })
     }
 
     async fn freeze(&self, pool: &PoolId) -> Result<(), RuntimeError> {

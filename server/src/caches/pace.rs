@@ -1,4 +1,4 @@
-//! How long to wait before the next try: longer each time, not at the same moment as everybody else, and as long as the
+//! How long to wait before the next try: longer each time, not at the same moment as everybody else, and no shorter than the
 //! provider asks for.
 
 use std::time::Duration;
@@ -15,18 +15,19 @@ const LATER_MAX: Duration = Duration::from_hours(1);
 
 /// The wait after `error`, which was the last of `tries` failures in a row.
 pub(super) fn after(error: &ClearError, tries: u32) -> Duration {
-    if let ClearError::Throttled {
-        after: Some(after), ..
-    } = error
-    {
-        return (*after).min(LATER_MAX);
-    }
     let (first, longest) = match error.fault() {
         Fault::Transient => PASSING,
         Fault::Permanent => REFUSED,
     };
     let doubled = first.saturating_mul(1 << tries.saturating_sub(1).min(16));
-    jitter(doubled.min(longest), random())
+    let backoff = jitter(doubled.min(longest), random());
+    // A time that is over, or none at all, is no leave to ask without a pause.
+    match error {
+        ClearError::Throttled {
+            after: Some(after), ..
+        } => backoff.max((*after).min(LATER_MAX)),
+        _ => backoff,
+    }
 }
 
 /// Between half of `wait` and all of it.
@@ -83,7 +84,10 @@ mod tests {
             detail: String::new(),
             after: Some(Duration::from_secs(seconds)),
         };
-        assert_eq!(after(&throttled(7), 9), Duration::from_secs(7));
+        assert_eq!(after(&throttled(7), 1), Duration::from_secs(7));
         assert_eq!(after(&throttled(1_000_000), 1), LATER_MAX);
+        for (tries, least) in [(1, PASSING.0), (20, PASSING.1)] {
+            assert!(after(&throttled(0), tries) >= least / 2, "{tries}");
+        }
     }
 }

@@ -139,7 +139,7 @@ impl Slot {
         let mut state = self.state.lock().await;
         let pending = state.waiting.take()?;
         if let Some(bucket) = &mut state.bucket {
-            bucket.take(Instant::now());
+            bucket.take(&pending.scope, Instant::now());
         }
         state.doing = Some(pending.clone());
         Some(Try {
@@ -221,7 +221,7 @@ impl Slot {
 
     /// What is not clear yet.
     pub(super) async fn waiting(&self) -> Option<Waiting> {
-        let mut state = self.state.lock().await;
+        let state = self.state.lock().await;
         if let Some(doing) = &state.doing {
             return Some(Waiting {
                 pending: doing.clone(),
@@ -235,10 +235,12 @@ impl Slot {
 }
 
 impl State {
-    fn wait(&mut self, now: Instant) -> Duration {
+    fn wait(&self, now: Instant) -> Duration {
         let until = |at: Option<Instant>| at.map_or(Duration::ZERO, |at| at - now.min(at));
-        let bucket = self.bucket.as_mut();
-        let rate = bucket.map_or(Duration::ZERO, |bucket| bucket.wait(now));
+        let next = self.bucket.as_ref().zip(self.waiting.as_ref());
+        let rate = next.map_or(Duration::ZERO, |(bucket, next)| {
+            bucket.wait(&next.scope, now)
+        });
         until(self.retry_at).max(until(self.hold_until)).max(rate)
     }
 }

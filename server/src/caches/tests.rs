@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use async_trait::async_trait;
 use stratus_core::Generation;
 use stratus_core::cache::{Clear, Cleared, Parts};
-use stratus_core::environment::Caches;
+use stratus_core::environment::{Caches, Sessions};
 use stratus_core::fake::MemoryStore;
 
 use super::*;
@@ -23,6 +23,8 @@ enum Does {
 struct Script {
     does: Mutex<HashMap<Target, VecDeque<Does>>>,
     asked: Mutex<Vec<(Target, Scope, String, Instant)>>,
+    /// What the last try was told to keep. Shape: `shop r:6379/1`.
+    kept: Mutex<Vec<String>>,
 }
 
 impl Script {
@@ -73,6 +75,14 @@ impl Cleaner for Script {
             Instant::now(),
         );
         self.asked.lock().unwrap().push(asked);
+        let kept = clear.sessions.iter().map(|store| {
+            let at = &store.database;
+            format!(
+                "{} {}:{}/{}",
+                store.environment, at.host, at.port, at.number
+            )
+        });
+        *self.kept.lock().unwrap() = kept.collect();
         let does = {
             let mut all = self.does.lock().unwrap();
             all.get_mut(clear.target).and_then(VecDeque::pop_front)
@@ -414,4 +424,78 @@ async fn what_an_undone_route_left_is_cleared_in_order_though_nobody_waits() {
     let order = bench.script.order();
     assert!(order.ends_with(" varnish cloudflare"), "{order}");
     assert_eq!(bench.script.times().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn redis_is_told_of_the_sessions_of_every_environment_as_configured_as_set_and_as_live() {
+    let mut bench = Bench::new().await;
+    bench.shop.sessions = Sessions::Redis("redis://sessions/1".into());
+    let mut blog = Environment {
+        name: "blog".parse().unwrap(),
+        sessions: Sessions::Files,
+        ..bench.shop.clone()
+    };
+    let handler = ("session.save_handler".to_owned(), "redis".to_owned());
+    blog.php.ini.insert(handler.0, handler.1);
+    let specs = [bench.shop.clone(), blog.clone()];
+    bench.store.put_environments(&specs).await.unwrap();
+    let path = |path: &str| ("session.save_path".to_owned(), path.to_owned());
+    let mut state = bench.store.state(&blog.name).await.unwrap();
+    state.php_options = [path("tcp://option:7")].into();
+    bench.store.put_state(&blog.name, &state).await.unwrap();
+    bench.clear(&[fpc()], &Scope::ALL).await;
+    assert_eq!(
+        *bench.script.kept.lock().unwrap(),
+        ["shop sessions:6379/1", "blog option:7/0"]
+    );
+    bench.clear(&[Target::Varnish], &Scope::ALL).await;
+    assert!(bench.script.kept.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_that_wait_for_a_provider_never_become_more_than_one_try_can_send() {
+    let bench = Bench::new().await;
+    let urls = |first: usize| {
+        let urls = (first..first + 200).map(|n| format!("https://a.test/{n}"));
+        Scope::Parts(Parts {
+            urls: urls.collect(),
+            ..Parts::default()
+        })
+    };
+    let cloudflare = [Target::Cloudflare];
+    bench.script.then(&Target::Cloudflare, [down()]);
+    bench.clear(&cloudflare, &urls(0)).await;
+    bench.clear(&cloudflare, &urls(200)).await;
+    bench.settled().await;
+    assert_eq!(bench.script.scopes(), [urls(0), Scope::ALL]);
+    // What is too much at once as well.
+    let many = Scope::Parts(Parts {
+        tags: (0..301).map(|n| n.to_string()).collect(),
+        ..Parts::default()
+    });
+    bench.clear(&cloudflare, &many).await;
+    assert_eq!(bench.script.scopes()[2], Scope::ALL);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reference_is_said_with_one_scope_only() {
+    let bench = Bench::new().await;
+    let tag = |tag: &str| {
+        Scope::Parts(Parts {
+            tags: [tag.to_owned()].into(),
+            ..Parts::default()
+        })
+    };
+    bench.script.then(&fpc(), [down(), down(), Does::Hang]);
+    for name in ["a", "b"] {
+        bench.clear(&[fpc()], &tag(name)).await;
+    }
+    let bench = bench.restarted().await;
+    bench.clear(&[fpc()], &tag("c")).await;
+    bench.settled().await;
+    let (scopes, references) = (bench.script.scopes(), bench.script.references());
+    let mut said = HashMap::new();
+    for (reference, scope) in references.iter().zip(&scopes) {
+        assert_eq!(said.entry(reference).or_insert(scope), &scope, "{scopes:?}");
+    }
 }

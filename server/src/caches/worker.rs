@@ -1,7 +1,8 @@
 //! The worker of one cache: waits for its turn, tries, and writes down what came of it.
 
-use stratus_core::cache::{Clear, ClearError, Cleared, Outer, PendingClear, Target};
+use stratus_core::cache::{Clear, ClearError, Cleared, Outer, PendingClear, SessionStore, Target};
 use stratus_core::environment::caches::CLEAR_WITHIN;
+use stratus_core::environment::session_databases;
 use stratus_core::fault::chain;
 use stratus_core::store::StoreError;
 use stratus_core::{Environment, Pool, PoolId};
@@ -88,12 +89,17 @@ impl Clearing {
             return Ok(Cleared::default());
         }
         let live = self.live(&environment).await.map_err(|e| unstored(&e))?;
+        let sessions = match pending.target {
+            Target::Redis(_) => self.sessions().await.map_err(|e| unstored(&e))?,
+            _ => Vec::new(),
+        };
         let clear = Clear {
             environment: &environment,
             live: live.as_ref(),
             target: &pending.target,
             scope: &pending.scope,
             reference: &pending.reference,
+            sessions: &sessions,
         };
         let tried = timeout(CLEAR_WITHIN, self.inner.cleaner.clear(clear)).await;
         tried.unwrap_or_else(|_| {
@@ -108,6 +114,26 @@ impl Clearing {
         Ok(environments
             .into_iter()
             .find(|environment| environment.name == pending.environment))
+    }
+
+    /// Where the sessions of every environment are: as it is configured, with the options that were set by command, and
+    /// as its live pool was made.
+    async fn sessions(&self) -> Result<Vec<SessionStore>, StoreError> {
+        let mut stores = Vec::new();
+        for environment in self.inner.store.environments().await? {
+            let state = self.inner.store.state(&environment.name).await?;
+            let live = self.live(&environment).await?;
+            let environment = environment.with_php_options(&state.php_options);
+            let mut found = session_databases(&environment.sessions, &environment.php.ini);
+            if let Some(pool) = live {
+                found.extend(session_databases(&pool.sessions, &pool.php.ini));
+            }
+            stores.extend(found.into_iter().map(|database| SessionStore {
+                environment: environment.name.clone(),
+                database,
+            }));
+        }
+        Ok(stores)
     }
 
     async fn live(&self, environment: &Environment) -> Result<Option<Pool>, StoreError> {

@@ -1,7 +1,10 @@
 //! The keys `caches` and `sessions`: what is cleared, and what never is.
 
+use std::collections::BTreeMap;
+
+use stratus_core::EnvironmentName;
 use stratus_core::environment::caches::{CloudFront, Cloudflare, Fastly, RedisCache, Varnish};
-use stratus_core::environment::{Caches, Sessions, Setting};
+use stratus_core::environment::{Caches, RedisDatabase, Sessions, Setting, session_databases};
 use url::Url;
 
 use super::section::{Section, Value, shown};
@@ -9,11 +12,61 @@ use super::{Variables, name, path};
 
 /// The keys of `caches`.
 const KEYS: &[&str] = &["redis", "varnish", "cloudfront", "fastly", "cloudflare"];
-/// Redis's own port. Source: <https://www.iana.org/assignments/uri-schemes/prov/redis>.
-const REDIS_PORT: u16 = 6379;
 
-/// Reads `caches` and `sessions`, which may not share a database of Redis.
-pub(super) fn read(environment: &Section<'_>, variables: Variables<'_>) -> (Caches, Sessions) {
+/// The keys of `caches.varnish`.
+const VARNISH_KEYS: &[&str] = &["url", "tags_header"];
+/// The header that `compose/varnish/default.vcl` takes a pattern of tags from.
+const TAGS_HEADER: &str = "X-Magento-Tags-Pattern";
+
+/// The databases of Redis that all environments name: one that holds sessions, of whichever, is no cache of any.
+#[derive(Default)]
+pub(super) struct Databases<'a> {
+    caches: Vec<(EnvironmentName, Value<'a>, RedisDatabase)>,
+    sessions: Vec<(EnvironmentName, RedisDatabase)>,
+}
+
+impl Databases<'_> {
+    /// Notes where an environment keeps its sessions.
+    pub(super) fn keep(
+        &mut self,
+        name: &EnvironmentName,
+        sessions: &Sessions,
+        ini: &BTreeMap<String, String>,
+    ) {
+        let found = session_databases(sessions, ini).into_iter();
+        self.sessions
+            .extend(found.map(|found| (name.clone(), found)));
+    }
+
+    /// Reports every cache that holds sessions.
+    pub(super) fn check(&self) {
+        for (name, place, cache) in &self.caches {
+            let mut holders = self.sessions.iter().filter(|(_, kept)| kept == cache);
+            let Some((holder, _)) = holders.next() else {
+                continue;
+            };
+            let whose = if holder == name {
+                String::new()
+            } else {
+                format!(" of {holder}")
+            };
+            place.fault(format!(
+                "is the database that holds the sessions{whose}, which are never cleared; give the cache another database or server"
+            ));
+        }
+    }
+}
+
+/// Reads `caches` and `sessions` of the environment `name`.
+pub(super) fn read<'a>(
+    name: &EnvironmentName,
+    environment: &Section<'a>,
+    databases: &mut Databases<'a>,
+    variables: Variables<'_>,
+) -> (Caches, Sessions) {
+    let mut note = |place: Value<'a>, database| {
+        databases.caches.push((name.clone(), place, database));
+    };
     let sessions = environment
         .get("sessions")
         .map(|value| sessions(&value, variables))
@@ -21,18 +74,21 @@ pub(super) fn read(environment: &Section<'_>, variables: Variables<'_>) -> (Cach
     let caches = environment
         .get("caches")
         .and_then(|value| value.section(KEYS, &[]))
-        .map(|section| caches(&section, &sessions, variables))
+        .map(|section| caches(&section, &mut note, variables))
         .unwrap_or_default();
     (caches, sessions)
 }
 
-fn caches(section: &Section<'_>, sessions: &Sessions, variables: Variables<'_>) -> Caches {
+/// Notes the place of a cache and its database.
+type Note<'n, 'a> = &'n mut dyn FnMut(Value<'a>, RedisDatabase);
+
+fn caches<'a>(section: &Section<'a>, note: Note<'_, 'a>, variables: Variables<'_>) -> Caches {
     Caches {
-        redis: redis_list(section, sessions, variables),
-        varnish: group(section, "varnish", &["url", "tags_header"], |s| {
+        redis: redis_list(section, note, variables),
+        varnish: group(section, "varnish", VARNISH_KEYS, |s| {
             let url = s.need("url", "http://varnish:80");
             Some(Varnish {
-                tags_header: s.or("tags_header", "X-Magento-Tags-Pattern".to_owned(), header),
+                tags_header: s.or("tags_header", TAGS_HEADER.to_owned(), header),
                 url: web(&url?, variables)?,
             })
         }),
@@ -83,9 +139,9 @@ fn group<T>(
     read(&value.section(known, &[])?)
 }
 
-fn redis_list(
-    section: &Section<'_>,
-    sessions: &Sessions,
+fn redis_list<'a>(
+    section: &Section<'a>,
+    note: Note<'_, 'a>,
     variables: Variables<'_>,
 ) -> Vec<RedisCache> {
     let mut found: Vec<RedisCache> = Vec::new();
@@ -94,10 +150,10 @@ fn redis_list(
         .and_then(|value| value.items())
         .unwrap_or_default()
     {
-        let Some(cache) = redis_cache(&item, sessions, variables) else {
+        let Some(cache) = redis_cache(&item, note, variables) else {
             continue;
         };
-        let of = |url: &Setting| database(url.expose());
+        let of = |url: &Setting| RedisDatabase::of_url(url.expose());
         if found.iter().any(|other| other.name == cache.name) {
             item.fault(format!("`{}` stands here twice; rename one", cache.name));
         } else if found.iter().any(|other| of(&other.url) == of(&cache.url)) {
@@ -112,9 +168,9 @@ fn redis_list(
     found
 }
 
-fn redis_cache(
-    item: &Value<'_>,
-    sessions: &Sessions,
+fn redis_cache<'a>(
+    item: &Value<'a>,
+    note: Note<'_, 'a>,
     variables: Variables<'_>,
 ) -> Option<RedisCache> {
     let section = item.section(&["name", "url", "ca"], &[])?;
@@ -125,16 +181,28 @@ fn redis_cache(
     let name = name?.parse(name::parse)?;
     let place = url?;
     let url = redis(&place, variables)?;
-    if let Sessions::Redis(kept) = sessions
-        && database(kept.expose()) == database(url.expose())
-    {
-        place.fault("is the database that holds the sessions, which are never cleared; give the cache another database or server");
-        return None;
-    }
+    note(place, RedisDatabase::of_url(url.expose())?);
     let ca = section
         .get("ca")
         .and_then(|value| value.parse(path::absolute));
     Some(RedisCache { name, url, ca })
+}
+
+/// Reports a header that the Varnish beside nginx does not know: it would answer that it purged, and keep every page.
+pub(super) fn check_tags_header(environment: &Section<'_>, caches: &Caches) {
+    let known = |v: &Varnish| v.tags_header.eq_ignore_ascii_case(TAGS_HEADER);
+    if caches.varnish.as_ref().is_none_or(known) {
+        return;
+    }
+    let varnish = environment
+        .get("caches")
+        .and_then(|caches| caches.section(KEYS, &[])?.get("varnish"));
+    let place = varnish.and_then(|v| v.section(VARNISH_KEYS, &[])?.get("tags_header"));
+    if let Some(place) = place {
+        place.fault(format!(
+            "is not what the Varnish beside nginx (nginx.varnish) takes a pattern from; remove it, which makes it {TAGS_HEADER}"
+        ));
+    }
 }
 
 /// `files`, or `{redis: URL}`.
@@ -158,24 +226,10 @@ fn sessions(value: &Value<'_>, variables: Variables<'_>) -> Sessions {
     value.parse(files).unwrap_or_default()
 }
 
-/// The server and the number that a Redis URL names: two URLs of one database answer the same.
-fn database(url: &str) -> Option<(String, u16, i64)> {
-    let url = Url::parse(url).ok()?;
-    let number = match url.path().trim_matches('/') {
-        "" => 0,
-        text => text.parse().ok().filter(|number| *number >= 0)?,
-    };
-    Some((
-        url.host_str()?.to_ascii_lowercase(),
-        url.port().unwrap_or(REDIS_PORT),
-        number,
-    ))
-}
-
 fn redis(value: &Value<'_>, variables: Variables<'_>) -> Option<Setting> {
     let url = value.secret(variables)?;
     let known = Url::parse(url.expose()).is_ok_and(|u| matches!(u.scheme(), "redis" | "rediss"));
-    if known && database(url.expose()).is_some() {
+    if known && RedisDatabase::of_url(url.expose()).is_some() {
         return Some(url);
     }
     value.fault("is not the URL of a Redis database; write it as redis://redis:6379/0, or rediss:// for TLS");

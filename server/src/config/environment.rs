@@ -6,10 +6,11 @@ use std::time::Duration;
 use stratus_core::environment::{CodeAccess, HOLD, Keep, Ready, Replicas, STANDBY};
 use stratus_core::{Environment, EnvironmentName, Generation, PoolId};
 
+use super::caches::{self, Databases};
 use super::host::{self, Claimed};
 use super::section::{Section, Value, shown};
 use super::server::{check, layout};
-use super::{Server, Variables, caches, php, scalar, services, tasks, tree};
+use super::{Nginx, Server, Variables, php, scalar, services, tasks, tree};
 
 /// The keys of an environment.
 pub(super) const KEYS: &[&str] = &[
@@ -56,6 +57,7 @@ const FETCHED_MAX: usize = 2000;
 pub(super) fn read_all(
     root: &Section<'_>,
     server: &Server,
+    nginx: &Nginx,
     variables: Variables<'_>,
 ) -> Vec<Environment> {
     let Some(value) = root.get("environments") else {
@@ -68,21 +70,24 @@ pub(super) fn read_all(
     if entries.is_empty() {
         value.fault("is empty; describe at least one environment");
     }
-    let mut claimed = Claimed::new();
+    let (mut claimed, mut databases) = (Claimed::new(), Databases::default());
     let environments = entries.into_iter().filter_map(|(name, value)| {
         let name = name.parse().map_err(|_| {
             value.fault("is not a name for an environment; use a lower case letter, then lower case letters, digits and hyphens, 40 at most");
         });
-        read(name.ok()?, &value, server, &mut claimed, variables)
+        let claims = (&mut claimed, &mut databases);
+        read(name.ok()?, &value, (server, nginx), claims, variables)
     });
-    environments.collect()
+    let environments = environments.collect();
+    databases.check();
+    environments
 }
 
-fn read(
+fn read<'a>(
     name: EnvironmentName,
-    value: &Value<'_>,
-    server: &Server,
-    claimed: &mut Claimed,
+    value: &Value<'a>,
+    (server, nginx): (&Server, &Nginx),
+    (claimed, databases): (&mut Claimed, &mut Databases<'a>),
     variables: Variables<'_>,
 ) -> Option<Environment> {
     let section = value.section(KEYS, PLANNED)?;
@@ -106,7 +111,13 @@ fn read(
         128 * MIB,
         scalar::size(1024..=64 * 1024 * MIB),
     );
-    let (caches, sessions) = caches::read(&section, variables);
+    let (caches, sessions) = caches::read(&name, &section, databases, variables);
+    if nginx.varnish {
+        caches::check_tags_header(&section, &caches);
+    }
+    if let Some(php) = &php {
+        databases.keep(&name, &sessions, &php.ini);
+    }
     let database = services::database(&section, variables);
     let maintenance = services::maintenance(&section);
     let check = services::check(&section);

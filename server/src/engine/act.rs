@@ -23,7 +23,7 @@
 //! | `before_init`, `before_switch`, `after_switch` | run the hooks, once | stop and remove what is left of them |
 //! | check | look at the site as a visitor does; closed for maintenance, it may not be seen | – |
 //! | clear | clear the caches; what fails goes on in the background | – |
-//! | park | keep the old pool warm, remove older ones | – |
+//! | park | keep the old pool warm, or stop it and clear again if it held requests; remove older ones | – |
 //! | unstage, discard | take the standby back, remove it | – |
 //! | retire, reap | stop or remove a pool, remove a release, if still due | – |
 

@@ -149,3 +149,92 @@ fn check(target: &Target, scope: &Scope) -> Result<(), Status> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    fn request(urls: &[&str], tags: &[&str], paths: &[&str]) -> proto::ClearRequest {
+        let texts = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect();
+        proto::ClearRequest {
+            urls: texts(urls),
+            tags: texts(tags),
+            paths: texts(paths),
+            ..proto::ClearRequest::default()
+        }
+    }
+
+    #[test]
+    fn nothing_named_is_all_and_what_is_named_is_that() {
+        assert_eq!(scope(&request(&[], &[], &[])).unwrap(), Scope::ALL);
+        let named = scope(&request(
+            &["https://a.test/x?y=1"],
+            &["p1", "p1"],
+            &["/m/*"],
+        ));
+        let Scope::Parts(parts) = named.unwrap() else {
+            panic!("parts were named");
+        };
+        assert_eq!((parts.urls.len(), parts.tags.len()), (1, 1));
+        assert!(parts.paths.contains("/m/*"));
+    }
+
+    #[test]
+    fn what_is_no_part_is_refused_with_what_one_looks_like() {
+        let long = format!("/{}", "x".repeat(PART_MAX));
+        for (wrong, advice) in [
+            (
+                request(&["about"], &[], &[]),
+                "https://shop.example.test/about",
+            ),
+            (request(&["file:///etc"], &[], &[]), "is no address"),
+            (request(&["http://a.test/ b"], &[], &[]), "is no address"),
+            (request(&["http://a.test/ä"], &[], &[]), "is no address"),
+            (request(&[], &["a,b"], &[]), "without spaces and commas"),
+            (request(&[], &["a b"], &[]), "is no tag"),
+            (request(&[], &["a\r\nX: y"], &[]), "is no tag"),
+            (request(&[], &[""], &[]), "is no tag"),
+            (request(&[], &[], &["media"]), "begin it with /"),
+            (request(&[], &[], &["/a*b"]), "at its end only"),
+            (request(&[], &[], &["/*/x*"]), "at its end only"),
+            (request(&[], &[], &[&long]), "is no path"),
+        ] {
+            let refused = scope(&wrong).unwrap_err();
+            assert_eq!(refused.code(), Code::InvalidArgument, "{wrong:?}");
+            assert!(refused.message().contains(advice), "{refused:?}");
+        }
+        let many: Vec<String> = (0..=PARTS_MAX).map(|n| format!("t{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let refused = scope(&request(&[], &many, &[])).unwrap_err();
+        assert!(refused.message().contains("1000"), "{refused:?}");
+        assert!(scope(&request(&[], &many[1..], &[])).is_ok());
+    }
+
+    #[test]
+    fn a_cache_is_asked_for_what_it_knows_and_for_nothing_else() {
+        let of = |request: proto::ClearRequest| scope(&request).unwrap();
+        let url = of(request(&["http://a.test/"], &[], &[]));
+        let tag = of(request(&[], &["p1"], &[]));
+        let path = of(request(&[], &[], &["/x"]));
+        let redis = Target::Redis("fpc".to_owned());
+        for (target, knows) in [
+            (Target::Opcache, [false, false, false]),
+            (redis, [false, false, false]),
+            (Target::Varnish, [true, true, false]),
+            (Target::CloudFront, [true, false, true]),
+            (Target::Fastly, [true, true, false]),
+            (Target::Cloudflare, [true, true, false]),
+        ] {
+            let known = [&url, &tag, &path].map(|scope| check(&target, scope).is_ok());
+            assert_eq!(known, knows, "{target}");
+            assert!(check(&target, &Scope::ALL).is_ok(), "{target}");
+        }
+        let refused = check(&Target::Varnish, &path).unwrap_err();
+        assert_eq!(
+            refused.message(),
+            "varnish cannot clear paths; clear all of it"
+        );
+    }
+}

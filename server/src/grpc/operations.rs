@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use stratus_core::environment::PhpOptions;
+use stratus_core::environment::{PhpOptions, RedisDatabase, session_databases};
 use stratus_core::operation::{Kind, Mode};
 use stratus_core::snapshots::Verify;
 use stratus_core::source::{AskedBy, Source};
@@ -263,7 +263,29 @@ impl Api {
             }
             options.insert(name, value);
         }
+        self.keep_sessions_off_caches(environment, &options).await?;
         Ok(options)
+    }
+
+    /// Refuses options that put sessions into a database that is cleared, of whatever environment.
+    async fn keep_sessions_off_caches(
+        &self,
+        environment: &Environment,
+        options: &PhpOptions,
+    ) -> Result<(), Status> {
+        let ini = environment.clone().with_php_options(options).php.ini;
+        let sessions = session_databases(&environment.sessions, &ini);
+        let stored = self.control.engine.store().environments().await;
+        let stored = stored.map_err(|e| status::store(&e))?;
+        let caches = stored.iter().flat_map(|other| &other.caches.redis);
+        for cache in caches.filter_map(|cache| RedisDatabase::of_url(cache.url.expose())) {
+            if sessions.contains(&cache) {
+                return Err(Status::invalid_argument(
+                    "session.save_path is a database of Redis that is cleared as a cache; give the sessions another database or server",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// A release that may be removed: an operation that would find nothing to do says less than a refusal.

@@ -48,6 +48,20 @@ pub fn cloudfront(asked: &Asked) -> Does {
     }
 }
 
+/// The same of an account that remembers: a reference that was said with other paths is refused.
+pub fn account(asked: &Asked, earlier: &[Asked]) -> Does {
+    let Ok(new) = batch(&asked.body) else {
+        return cloudfront(asked);
+    };
+    let earlier = earlier.iter().filter_map(|asked| batch(&asked.body).ok());
+    let mut same = earlier.filter(|batch| batch.reference == new.reference);
+    if same.any(|batch| batch.paths != new.paths) {
+        let message = "Your request contains a caller reference that was used for a previous invalidation batch for the same distribution.";
+        return refusal(400, "InvalidationBatchAlreadyExists", message);
+    }
+    cloudfront(asked)
+}
+
 /// A refusal as AWS words it.
 pub fn refusal(status: u16, code: &str, message: &str) -> Does {
     let body = format!(

@@ -97,6 +97,14 @@ impl Cache {
         anyhow::bail!("Varnish does not start: {log:?}")
     }
 
+    /// Where the network finds it, for purges. Shape: `http://172.17.0.3:81`.
+    pub fn network_url(&self, bench: &Bench) -> Result<String> {
+        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}";
+        let found = docker(&["inspect", "-f", format, &bench.settings.container])?;
+        let address = found.split_whitespace().next().context("no address")?;
+        Ok(format!("http://{address}:81"))
+    }
+
     /// Kills it, as when it runs out of memory.
     pub fn kill(&self) -> Result<()> {
         docker(&["kill", &self.container]).map(drop)

@@ -182,6 +182,7 @@ impl Caches for Play {
     ) -> Answered<api::InvalidationReply> {
         self.note_other(request);
         let done = self.script().invalidations.pop_front();
+        let done = done.transpose()?;
         scripted(done.map(|done| api::InvalidationReply { done }))
     }
 }

@@ -53,6 +53,46 @@ fn the_database_of_the_sessions_cannot_be_a_cache() {
     ));
 }
 
+/// Two environments, `shop` with `first` and `blog` with `second`.
+fn two(first: &str, second: &str) -> String {
+    let blog = site(second).replace("environments:\n  shop:", "  blog:");
+    format!("{}{}", site(first), blog.replace("shop.", "blog."))
+}
+
+#[test]
+fn the_sessions_of_another_environment_cannot_be_a_cache_in_whatever_order_they_stand() {
+    let sessions = "sessions: {redis: 'redis://redis/1'}";
+    let cache = "caches:\n  redis: [{name: fpc, url: 'redis://REDIS:6379/1'}]";
+    let said = |line, environment, holder| {
+        format!(
+            "{line}:32: environments.{environment}.caches.redis[0].url: is the database that holds the sessions of {holder}, which are never cleared; give the cache another database or server"
+        )
+    };
+    refused(&two(sessions, cache), &[&said(14, "blog", "shop")]);
+    refused(&two(cache, sessions), &[&said(8, "shop", "blog")]);
+    let elsewhere = cache.replace("6379/1", "6379/2");
+    accepted(&two(sessions, &elsewhere));
+}
+
+#[test]
+fn sessions_that_php_ini_puts_into_redis_cannot_be_a_cache_either() {
+    let with = |ini: &str| {
+        let more = "caches:\n  redis: [{name: fpc, url: 'redis://redis:6379'}]";
+        let ini = format!("stratus/php-fpm, ini: {{session.save_handler: redis, {ini}}}");
+        site(more).replace("stratus/php-fpm", &ini)
+    };
+    let said = "8:32: environments.shop.caches.redis[0].url: is the database that holds the sessions, which are never cleared; give the cache another database or server";
+    for path in [
+        "tcp://redis:6379",
+        "redis",
+        "tcp://other:6379?database=1, tls://Redis?weight=2&database=0",
+    ] {
+        let ini = format!("session.save_path: '{path}'");
+        refused(&with(&ini), &[said]);
+    }
+    accepted(&with("session.save_path: 'tcp://redis:6379?database=1'"));
+}
+
 #[test]
 fn one_database_or_one_name_cannot_stand_twice() {
     refused(
@@ -95,6 +135,24 @@ fn what_is_no_address_of_a_cache_is_refused() {
     ] {
         refused(&site(&format!("caches:\n  {key}: {value}")), &[message]);
     }
+}
+
+#[test]
+fn the_varnish_beside_nginx_knows_one_header_for_tags() {
+    let with = |varnish: bool, header: &str| {
+        let more = format!(
+            "caches:\n  varnish: {{url: 'http://varnish:80', tags_header: {header}}}\nsessions: files"
+        );
+        format!("nginx: {{varnish: {varnish}}}\n{}", site(&more))
+    };
+    refused(
+        &with(true, "X-Cache-Tags"),
+        &[
+            "9:56: environments.shop.caches.varnish.tags_header: is not what the Varnish beside nginx (nginx.varnish) takes a pattern from; remove it, which makes it X-Magento-Tags-Pattern",
+        ],
+    );
+    accepted(&with(true, "x-magento-tags-pattern"));
+    accepted(&with(false, "X-Cache-Tags"));
 }
 
 #[test]

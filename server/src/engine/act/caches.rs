@@ -24,6 +24,12 @@ impl Machine {
         Ok(Output::Cleared(reports))
     }
 
+    /// Clears in the background what requests left that went on while the caches were cleared.
+    pub(super) async fn clear_late(&self, plan: &Plan) -> Result<(), ActError> {
+        let scope = for_generation(target(plan)?.generation);
+        Ok(self.caches.clear_later(&plan.environment, &scope).await?)
+    }
+
     /// Clears in the background what a generation left that had traffic for a moment.
     pub(super) async fn clear_undone(&self, plan: &Plan) -> Result<(), ActError> {
         let scope = match &plan.origin {

@@ -28,12 +28,17 @@ impl Machine {
             let id = PoolId::new(environment, previous.generation);
             self.runtime.stop(&id, init::STOP_GRACE).await?;
         }
+        let cuts_late = was_cut == Some(true) && plan.is_undone_after_drain() && !plan.freezes();
+        if cuts_late {
+            // They went on beside the clear, and may have filled the caches after it. Now they are over.
+            self.clear_late(plan).await?;
+        }
         self.remove_pools_without_role(plan, &state).await?;
         if plan.freezes() {
             self.open_again(plan).await?;
             return Ok(self.hold(situation).await);
         }
-        if was_cut == Some(true) && plan.is_undone_after_drain() {
+        if cuts_late {
             return Ok(Output::Counted(self.close_tally(plan).await));
         }
         Ok(Output::None)
