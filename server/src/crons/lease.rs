@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use stratus_core::EnvironmentName;
 use stratus_core::crons::{CronRun, Lease, Owner, RunState, holding};
-use stratus_core::operation::Operation;
-use stratus_core::store::StoreError;
+use stratus_core::store::{Operation, StoreError};
 use tokio::time::{Instant, timeout_at};
 
 use crate::crons::{Crons, millis};

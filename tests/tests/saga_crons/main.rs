@@ -4,15 +4,15 @@
 use std::time::Duration;
 
 use stratus_core::crons::{CronRun, CronStore, Owner, RunEnd, RunState};
-use stratus_core::environment::{Cron, Hooks};
+use stratus_core::environment::Cron;
 use stratus_core::fake::FakeMachine;
-use stratus_core::operation::{Kind, Mode, Outcome};
+use stratus_core::operation::{Kind, Outcome};
 use stratus_core::tasks::TaskState;
 use stratus_core::{Environment, EnvironmentName, Store};
 use stratus_server::clock::Clock;
 use stratus_server::crons::AskError;
 use stratus_tests::laws::control::Control;
-use stratus_tests::laws::sample::{self, deploy, environment};
+use stratus_tests::laws::sample::{self, environment};
 
 mod leases;
 mod workers;

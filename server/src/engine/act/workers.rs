@@ -71,18 +71,20 @@ impl Machine {
     pub async fn restore_all_workers(&self) -> Result<(), ActError> {
         let environments = self.store.environments().await?;
         // One environment's failure, or a worker of it that takes its time to end, does not keep the others' down.
-        let settled = environments.iter().map(|environment| async move {
-            if let Err(error) = self.settle_live_workers(environment).await {
-                tracing::warn!(
-                    environment = %environment.name, error = %chain(&error), "its workers are not as they should be"
-                );
-            }
-        });
+        let settled = environments.iter().map(|e| self.try_live_workers(e));
+        let settled: Vec<_> = settled.collect();
         futures_util::stream::iter(settled)
             .buffer_unordered(AT_ONCE)
             .collect::<()>()
             .await;
         self.end_strange_workers().await
+    }
+
+    async fn try_live_workers(&self, environment: &Environment) {
+        if let Err(error) = self.settle_live_workers(environment).await {
+            let environment = &environment.name;
+            tracing::warn!(%environment, error = %chain(&error), "its workers are not as they should be");
+        }
     }
 
     /// Ends the workers of environments that are configured no more.
