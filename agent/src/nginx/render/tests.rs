@@ -182,6 +182,7 @@ pub(in crate::nginx) fn tenant_text(rules: &Rules) -> String {
         places: &places,
         layout: &layout,
         rules,
+        debug_header: DebugHeader::Shown,
     };
     let mut all = tenant.maps().unwrap();
     all.extend(tenant.directives(&rules.server).unwrap());

@@ -129,10 +129,10 @@ fn what_a_rule_shows_to_some_visitors_only_is_marked_wherever_it_is_answered() {
         ),
         ("location ^~ /x { limit_except POST { deny all; } }", 2),
         ("location ^~ /x { limit_except GET { deny all; } }", 0),
-        // In the folder, and in the location inside.
+        // In the folder, in the location inside, for its assets; and for what only begins so, and its scripts.
         (
             "location ^~ /media { deny all; } location /media/open { expires 1h; }",
-            2,
+            5,
         ),
     ] {
         let text = with_rules(files);
