@@ -296,7 +296,12 @@ impl Tenant<'_> {
                 Directive::line(name, [Arg::number((*bytes).min(self.site.upload_limit))])
             }
             Rule::GzipDisable(patterns) => {
-                let patterns = patterns.iter().map(expression);
+                // A word that nginx knows, and no pattern.
+                let word = |pattern: &Pattern| match pattern.as_str() {
+                    "msie6" => Ok("msie6".into()),
+                    _ => expression(pattern),
+                };
+                let patterns = patterns.iter().map(word);
                 Directive::line(name, patterns.collect::<Printed<Vec<_>>>()?)
             }
             Rule::Passwords(file) => Directive::line(

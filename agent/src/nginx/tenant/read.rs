@@ -423,7 +423,7 @@ impl<'a> Reader<'a> {
             Told::Rule(rule) => Some(rule),
             Told::Map(_) => None,
         });
-        let origins = match Origins::of(rules, &self.rules.maps) {
+        let origins = match Origins::of(&rules, &self.rules.maps) {
             Ok(origins) => origins,
             Err(why) => return self.refuse(0, "", why),
         };

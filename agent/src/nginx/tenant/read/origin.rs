@@ -60,7 +60,7 @@ impl<'a> Origins<'a> {
     /// # Errors
     /// When variables are made of each other too many times.
     pub fn of(
-        rules: impl Iterator<Item = &'a Rule> + Clone,
+        rules: &(impl Iterator<Item = &'a Rule> + Clone),
         maps: &'a [Map],
     ) -> Result<Self, String> {
         let mut given = Vec::new();
