@@ -106,7 +106,8 @@ async fn a_pattern_that_tries_too_long_is_given_up_and_others_match_as_ever() ->
          location ~* ^/l/(?:a|a)*[bc]$ { return 200 loc; } location = /found { return 200 $found; }",
     )
     .await?;
-    let long = "a".repeat(40);
+    // More steps than ours, and fewer than the 10 million that nginx's library ends at by itself.
+    let long = "a".repeat(18);
     let began = Instant::now();
     assert_eq!(shop.status(&format!("/l/{long}")).await, 500);
     assert_eq!(shop.status(&format!("/r/{long}")).await, 500);
