@@ -10,8 +10,9 @@ use stratus_server::engine::ControlError;
 use stratus_server::engine::act::Actor;
 use stratus_server::engine::admission::SubmitError;
 use stratus_tests::laws::control::Control;
-use stratus_tests::laws::faults::{FOR_EVER, Fail, Failing, Side};
+use stratus_tests::laws::faults::{FOR_EVER, Fail, Failing};
 use stratus_tests::laws::sample::{deploy, environment, init};
+use stratus_tests::laws::tap::Side;
 
 #[tokio::test(start_paused = true)]
 async fn a_stuck_operation_holds_its_environment_over_a_restart_until_it_is_helped() {

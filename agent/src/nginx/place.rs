@@ -71,6 +71,12 @@ impl Places {
         self.denied.iter().any(|no| Path::new(path).starts_with(no))
     }
 
+    /// Whether a path that is refused to all has this extension.
+    pub(super) fn denies(&self, extension: &str) -> bool {
+        let ends = |path: &String| Path::new(path).extension().is_some_and(|e| e == extension);
+        self.denied.iter().any(ends)
+    }
+
     /// The shared folder that a path, as visitors ask for it, is in.
     pub(super) fn sharing(&self, path: &str) -> Option<&str> {
         let holds = |shared: &&String| Path::new(path).starts_with(shared);

@@ -12,6 +12,7 @@ mod log;
 mod mime;
 mod parts;
 mod records;
+mod shared;
 mod site;
 mod tenant;
 mod tls;
@@ -320,7 +321,6 @@ fn base(settings: &Settings, layout: &Layout) -> Result<Vec<Directive>, Unprinta
 
 /// Visitors do not see which generation answered; Varnish, which asks on a port of its own, tags its pages with it.
 fn generation_for_varnish() -> Vec<Directive> {
-    let header = || Arg::word(stratus_core::pool::GENERATION_HEADER);
     let ports = vec![
         Directive::words("default", &[""]),
         Directive::line(
@@ -330,14 +330,21 @@ fn generation_for_varnish() -> Vec<Directive> {
     ];
     let map = [Arg::var("server_port"), Arg::var("stratus_generation")];
     vec![
-        Directive::line("fastcgi_hide_header", [header()]),
-        Directive::block("map", map, ports),
-        // Nothing is added where the value is empty.
-        Directive::line(
-            "add_header",
-            [header(), Arg::var("stratus_generation"), "always".into()],
+        Directive::words(
+            "fastcgi_hide_header",
+            &[stratus_core::pool::GENERATION_HEADER],
         ),
+        Directive::block("map", map, ports),
+        generation_header(),
     ]
+}
+
+/// Adds the tag; nothing where its value is empty. Where a block adds a header of its own it hides those of outside, so
+/// each has this one.
+fn generation_header() -> Directive {
+    let name = Arg::word(stratus_core::pool::GENERATION_HEADER);
+    let value = Arg::var("stratus_generation");
+    Directive::line("add_header", [name, value, "always".into()])
 }
 
 /// Which server of its address a server is.

@@ -22,7 +22,7 @@ use std::path::Path;
 use stratus_core::route::Site;
 use stratus_core::tenant::{Refusal, TenantError, TenantRules};
 
-pub(super) use pattern::{Case, Pattern};
+pub(super) use pattern::{Case, Pattern, limited};
 pub(super) use rules::{
     Becomes, Candidate, Condition, Key, Location, Map, Place, Rule, Rules, Target, Test, Truth,
 };

@@ -92,6 +92,7 @@ fn entry(text: &mut String, option: &Arg) {
     let help = option.get_long_help().or(option.get_help());
     let help = help.map(ToString::to_string).unwrap_or_default();
     let _ = write!(text, "- `{name}`: {}", help.replace('\n', " "));
+    text.push_str(&possible(option));
     let defaults = option.get_default_values().iter();
     let default = defaults
         .filter_map(|value| value.to_str())
@@ -104,6 +105,22 @@ fn entry(text: &mut String, option: &Arg) {
         let _ = write!(text, " [`{variable}`]");
     }
     text.push('\n');
+}
+
+/// The words that an option takes, where only some are known, each with what it means.
+fn possible(option: &Arg) -> String {
+    let values = option.get_possible_values();
+    let shown = values.iter().filter(|value| !value.is_hide_set());
+    let words: Vec<String> = shown
+        .map(|value| match value.get_help() {
+            Some(help) => format!("`{}` ({help})", value.get_name()),
+            None => format!("`{}`", value.get_name()),
+        })
+        .collect();
+    if words.is_empty() || !option.get_action().takes_values() {
+        return String::new();
+    }
+    format!("; one of {}", words.join(", "))
 }
 
 /// clap's convention leaves the full stop out.

@@ -40,6 +40,13 @@ pub(super) fn previous_instead() -> Directive {
     Directive::words("error_page", &["404", "=", "@previous"])
 }
 
+/// The front controller, with the visitor's query.
+pub(super) fn front(places: &Places) -> Result<Arg, Unprintable> {
+    Ok(Arg::text(&places.front)?
+        .then(Arg::var("is_args"))
+        .then(Arg::var("args")))
+}
+
 /// Runs the script that a path names.
 pub(super) fn script(site: &Site, places: &Places) -> Result<Vec<Directive>, Unprintable> {
     // The script must be a file: `/upload.jpg/x.php` is not the picture as a script.

@@ -67,6 +67,7 @@ pub(super) fn servers(
         layout,
         rules,
         waiting: waiting(site, settings),
+        debug_header: settings.debug_header,
     };
     both(&tenant, doors).map_err(|e| value(site, e))
 }
@@ -125,7 +126,7 @@ fn whole(tenant: &Tenant<'_>, mut block: Vec<Directive>) -> Result<Directive, Un
         block.extend(denied(path)?);
     }
     for path in &places.shared {
-        block.push(shared(path, tenant)?);
+        block.push(tenant.shared(path)?);
     }
     block.extend(tenant.locations()?);
     block.extend(hidden());
@@ -137,13 +138,8 @@ fn whole(tenant: &Tenant<'_>, mut block: Vec<Directive>) -> Result<Directive, Un
     block.push(scripts(tenant.script(&[])?));
     block.push(source());
     block.push(matching("~*", guard::STATIC, asset(tenant)?));
-    let front = vec![
-        Arg::var("uri"),
-        Arg::var("uri").then("/".into()),
-        front(places)?,
-    ];
     // A file that was found in one generation and opened in the next is looked for in `previous`.
-    let rest = tenant.rest(Directive::line("try_files", front))?;
+    let rest = tenant.rest()?;
     block.push(Directive::block("location", ["/".into()], rest));
     block.push(previous(tenant)?);
     Ok(Directive::block("server", [], block))
@@ -201,43 +197,10 @@ fn previous(tenant: &Tenant<'_>) -> Result<Directive, Unprintable> {
     Ok(Directive::block("location", ["@previous".into()], block))
 }
 
-/// The front controller, with the visitor's query.
-fn front(places: &Places) -> Result<Arg, Unprintable> {
-    Ok(Arg::text(&places.front)?
-        .then(Arg::var("is_args"))
-        .then(Arg::var("args")))
-}
-
 fn denied(path: &str) -> Result<[Directive; 2], Unprintable> {
     let (itself, below) = (Arg::text(path)?, Arg::text(path)?.then("/".into()));
     Ok([
         Directive::block("location", ["=".into(), itself], not_found()),
         Directive::block("location", ["^~".into(), below], not_found()),
     ])
-}
-
-/// A shared folder: visitors write to it through PHP, so it is trusted with nothing.
-fn shared(path: &str, tenant: &Tenant<'_>) -> Result<Directive, Unprintable> {
-    let root = Arg::path(&tenant.places.working_root)?;
-    let mut block = vec![
-        Directive::line("root", [root.clone()]),
-        // A link that PHP made is followed to what its maker owns, and nowhere else. Only here: the links of a
-        // release were checked when it was made.
-        Directive::line(
-            "disable_symlinks",
-            ["if_not_owner".into(), Arg::word("from=").then(root)],
-        ),
-    ];
-    block.extend(hidden());
-    block.push(source());
-    block.extend(tenant.in_shared(path)?);
-    let file_only = vec![Directive::line(
-        "try_files",
-        [Arg::var("uri"), "=404".into()],
-    )];
-    block.push(matching("~*", guard::STATIC, file_only));
-    let file_or_front = [Arg::var("uri"), front(tenant.places)?];
-    block.extend(tenant.of_shared(path, Directive::line("try_files", file_or_front))?);
-    let below = Arg::text(path)?.then("/".into());
-    Ok(Directive::block("location", ["^~".into(), below], block))
 }

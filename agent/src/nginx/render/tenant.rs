@@ -3,7 +3,7 @@
 //! ```text
 //! http_level, server_level     the head of the site's server; maps before it, under names of the environment's own
 //! location /                   into the site's own
-//! location /media              into the shared folder's own; locations below it, and patterns too, inside that
+//! location /media              into the shared folder's own, and by itself for what only begins so (`render/shared.rs`)
 //! location ^~, ~, ~*           with scripts, source and hidden files treated inside as they are outside
 //! location = /x.php            runs the script, behind the gate that closes a site
 //! location below `deny`        left out
@@ -15,18 +15,22 @@
 
 use stratus_core::route::Site;
 
-use super::{closed, front, is_behind, parts};
+use super::{DebugHeader, closed, front, generation_header, is_behind, parts};
 use crate::layout::Layout;
 use crate::nginx::config::{Arg, Directive, Unprintable};
 use crate::nginx::guard;
 use crate::nginx::place::Places;
 use crate::nginx::tenant::{
     Becomes, Candidate, Case, Condition, Key, Location, Map, Pattern, Place, Rule, Rules, Target,
-    Test, Text, Truth, own,
+    Test, Text, Truth, limited, own,
 };
 
 /// Words that mean something as a key of `map`.
 const MAP_WORDS: [&str; 4] = ["default", "hostnames", "include", "volatile"];
+/// What an extension is put behind: the path, or what no file is called where that would make a hidden name.
+const STEM: &str = "stratus_stem";
+/// A path that no file has.
+const NO_FILE: &str = "/.stratus/none";
 
 /// A site and the rules of its tenant.
 pub(super) struct Tenant<'a> {
@@ -36,14 +40,42 @@ pub(super) struct Tenant<'a> {
     pub(super) rules: &'a Rules,
     /// How many requests may run PHP, or wait for it, at once.
     pub(super) waiting: u32,
+    pub(super) debug_header: DebugHeader,
 }
 
-type Printed<T> = Result<T, Unprintable>;
+pub(super) type Printed<T> = Result<T, Unprintable>;
 
 impl Tenant<'_> {
     /// The tables of his variables.
     pub(super) fn maps(&self) -> Printed<Vec<Directive>> {
-        self.rules.maps.iter().map(|map| self.map(map)).collect()
+        let maps = self.rules.maps.iter().map(|map| self.map(map));
+        let mut all = maps.collect::<Printed<Vec<_>>>()?;
+        if self
+            .rules
+            .locations
+            .iter()
+            .any(|place| extends(&place.rules))
+        {
+            all.push(self.stem());
+        }
+        Ok(all)
+    }
+
+    /// `/x/` with an extension behind it would be `/x/.json`, which is hidden.
+    fn stem(&self) -> Directive {
+        let folder = Arg::word("~").then(Arg::pattern("/$"));
+        let table = vec![
+            // It is asked again when the path has changed.
+            Directive::words("volatile", &[]),
+            Directive::line("default", [Arg::var("uri")]),
+            Directive::line(folder, [NO_FILE.into()]),
+        ];
+        let names = [Arg::var("uri"), self.stem_variable()];
+        Directive::block("map", names, table)
+    }
+
+    fn stem_variable(&self) -> Arg {
+        Arg::var_of(STEM, &self.site.environment)
     }
 
     /// What holds for the whole site.
@@ -76,7 +108,7 @@ impl Tenant<'_> {
                 Place::Exact(path) | Place::Prefix(path) | Place::First(path)
                     if path == "/" && !matches!(place, Place::Exact(_))
                         || self.site.health.as_ref() == Some(path)
-                        || self.places.is_shared(path)
+                        || self.home(path).is_some()
                         || self.places.is_denied(path) => {}
                 Place::Exact(path) if guard::is_php(path) => {
                     let block = self.script(rules)?;
@@ -86,11 +118,18 @@ impl Tenant<'_> {
                 Place::Exact(path) => {
                     all.push(location(Some("="), Arg::text(path)?, self.open(rules)?));
                 }
+                Place::Prefix(path) if self.places.is_shared(path) => {
+                    all.push(location(None, Arg::text(path)?, self.or_front(rules)?));
+                }
                 Place::Prefix(path) => {
                     all.push(location(None, Arg::text(path)?, self.open(rules)?));
                 }
                 Place::First(path) => {
-                    let mut block = self.open(rules)?;
+                    let mut block = if self.places.is_shared(path) {
+                        self.or_front(rules)?
+                    } else {
+                        self.open(rules)?
+                    };
                     block.extend(parts::hidden());
                     block.extend(self.scripts(rules)?);
                     all.push(location(Some("^~"), Arg::text(path)?, block));
@@ -109,60 +148,24 @@ impl Tenant<'_> {
         })
     }
 
-    /// The rest of a site: `own`, unless he says something else of `/`.
-    pub(super) fn rest(&self, own: Directive) -> Printed<Vec<Directive>> {
-        let rules = self.rules_of(|place| matches!(place, Place::Prefix(path) if path == "/"));
+    /// The rest of a site.
+    pub(super) fn rest(&self) -> Printed<Vec<Directive>> {
+        let root =
+            |location: &&Location| matches!(&location.place, Place::Prefix(path) if path == "/");
+        let found = self.rules.locations.iter().find(root);
+        self.or_front(found.map_or(&[], |location| &location.rules))
+    }
+
+    /// A file or folder of the release, else the front controller, unless `rules` name what is looked for.
+    fn or_front(&self, rules: &[Rule]) -> Printed<Vec<Directive>> {
         let mut block = Vec::new();
         if !has(rules, "try_files") {
-            block.push(own);
+            let uri = || Arg::var("uri");
+            let files = [uri(), uri().then("/".into()), parts::front(self.places)?];
+            block.push(Directive::line("try_files", files));
         }
         block.extend(self.open(rules)?);
         Ok(block)
-    }
-
-    /// What he says of a shared folder as a whole; `own`, unless he says what is looked for.
-    pub(super) fn of_shared(&self, shared: &str, own: Directive) -> Printed<Vec<Directive>> {
-        let rules = self.rules_of_shared(shared);
-        let mut block = Vec::new();
-        if !has(rules, "try_files") {
-            block.push(own);
-        }
-        block.extend(self.directives(rules)?);
-        Ok(block)
-    }
-
-    fn rules_of_shared(&self, shared: &str) -> &[Rule] {
-        self.rules_of(|place| {
-            let (Place::Prefix(path) | Place::First(path)) = place else {
-                return false;
-            };
-            path.strip_suffix('/').unwrap_or(path) == shared
-        })
-    }
-
-    /// His locations inside a shared folder. Hidden files and source are refused before them.
-    pub(super) fn in_shared(&self, shared: &str) -> Printed<Vec<Directive>> {
-        let private = self.private(self.rules_of_shared(shared));
-        let inside = |rules: &[Rule]| Ok([private.clone(), self.directives(rules)?].concat());
-        let mut all = self.each_pattern(inside)?;
-        for Location { place, rules } in &self.rules.locations {
-            let Some(path) = place.path().filter(|path| self.is_in(path, shared)) else {
-                continue;
-            };
-            let mut block = inside(rules)?;
-            let kind = match place {
-                Place::Exact(_) if guard::is_source(path) => continue,
-                Place::Exact(_) => Some("="),
-                Place::First(_) => {
-                    block.extend(parts::hidden());
-                    block.push(parts::source());
-                    Some("^~")
-                }
-                _ => None,
-            };
-            all.push(location(kind, Arg::text(path)?, block));
-        }
-        Ok(all)
     }
 
     /// The pages for failures that he gave the whole site, less that for what is missing: `previous` comes first there.
@@ -189,18 +192,7 @@ impl Tenant<'_> {
         Ok(pages)
     }
 
-    fn is_in(&self, path: &str, shared: &str) -> bool {
-        let itself = path.strip_suffix('/').unwrap_or(path) == shared;
-        !itself && self.places.sharing(path) == Some(shared) && !self.places.is_denied(path)
-    }
-
-    fn rules_of(&self, wanted: impl Fn(&Place) -> bool) -> &[Rule] {
-        let mut locations = self.rules.locations.iter();
-        let found = locations.find(|location| wanted(&location.place));
-        found.map_or(&[], |location| &location.rules)
-    }
-
-    fn each_pattern(
+    pub(super) fn each_pattern(
         &self,
         block: impl Fn(&[Rule]) -> Printed<Vec<Directive>>,
     ) -> Printed<Vec<Directive>> {
@@ -211,19 +203,20 @@ impl Tenant<'_> {
                     Case::Sensitive => "~",
                     Case::Ignored => "~*",
                 };
-                all.push(location(
-                    Some(kind),
-                    Arg::expression(pattern)?,
-                    block(rules)?,
-                ));
+                let pattern = Arg::expression(&limited(pattern))?;
+                all.push(location(Some(kind), pattern, block(rules)?));
             }
         }
         Ok(all)
     }
 
-    /// Rules of a location of the release: what is missing in it may be in `previous`.
+    /// Rules of a location of the release: what is missing in it may be in `previous`, unless they say themselves that
+    /// something is not there.
     fn open(&self, rules: &[Rule]) -> Printed<Vec<Directive>> {
         let mut block = self.directives(rules)?;
+        if rules.iter().any(says_missing) {
+            return Ok(block);
+        }
         let handles =
             |rule: &Rule| matches!(rule, Rule::ErrorPage { codes, .. } if codes.contains(&404));
         if !has(rules, "error_page") {
@@ -271,14 +264,18 @@ impl Tenant<'_> {
     pub(super) fn directives(&self, rules: &[Rule]) -> Printed<Vec<Directive>> {
         let mut block = self.private(rules);
         block.extend(self.each(rules)?);
-        if is_behind(self.site) && has(rules, "add_header") {
-            block.push(front::private_header());
+        if has(rules, "add_header") {
+            if is_behind(self.site) {
+                block.push(front::private_header());
+            } else if self.debug_header == DebugHeader::Hidden {
+                block.push(generation_header());
+            }
         }
         Ok(block)
     }
 
     /// What a location says whose answers are not for everybody, or one inside such a location.
-    fn private(&self, rules: &[Rule]) -> Vec<Directive> {
+    pub(super) fn private(&self, rules: &[Rule]) -> Vec<Directive> {
         let is_private = is_behind(self.site) && rules.iter().any(Rule::narrows_readers);
         is_private.then(front::private).into_iter().collect()
     }
@@ -290,6 +287,10 @@ impl Tenant<'_> {
     fn directive(&self, rule: &Rule) -> Printed<Directive> {
         let name = Arg::text(rule.name())?;
         Ok(match rule {
+            // It would find what is denied by that name.
+            Rule::Line { name: kind, .. } if kind == "gzip_static" && self.places.denies("gz") => {
+                Directive::line(name, ["off".into()])
+            }
             Rule::Line { words, .. } => {
                 let words = words.iter().map(|word| self.text(word));
                 Directive::line(name, words.collect::<Printed<Vec<_>>>()?)
@@ -298,7 +299,12 @@ impl Tenant<'_> {
                 Directive::line(name, [Arg::number((*bytes).min(self.site.upload_limit))])
             }
             Rule::GzipDisable(patterns) => {
-                let patterns = patterns.iter().map(expression);
+                // A word that nginx knows, and no pattern.
+                let word = |pattern: &Pattern| match pattern.as_str() {
+                    "msie6" => Ok("msie6".into()),
+                    _ => expression(pattern),
+                };
+                let patterns = patterns.iter().map(word);
                 Directive::line(name, patterns.collect::<Printed<Vec<_>>>()?)
             }
             Rule::Passwords(file) => Directive::line(
@@ -319,26 +325,35 @@ impl Tenant<'_> {
                 [own(&self.site.environment, variable)?, self.text(value)?],
             ),
             Rule::Return { status, text } => {
-                let status = status.map(Arg::number);
+                // Without one nginx takes texts only that begin with an address as they are written.
+                let status = Arg::number(status.unwrap_or(302));
                 let text = text.as_ref().map(|text| self.text(text)).transpose()?;
-                Directive::line(name, status.into_iter().chain(text))
+                Directive::line(name, [status].into_iter().chain(text))
             }
             Rule::Rewrite {
                 pattern,
                 replacement,
                 flag,
             } => {
-                let flag = flag.as_deref().map(Arg::text).transpose()?;
+                let flag = match flag.as_deref() {
+                    // nginx sees by itself only `http://`, `https://` and `$scheme` that lead elsewhere.
+                    None | Some("last" | "break") if !replacement.beginning().starts_with('/') => {
+                        Some("redirect".into())
+                    }
+                    flag => flag.map(Arg::text).transpose()?,
+                };
                 let words = [expression(pattern)?, self.text(replacement)?];
                 Directive::line(name, words.into_iter().chain(flag))
             }
             Rule::If { condition, then } => {
                 Directive::block("if", self.condition(condition)?, self.each(then)?)
             }
-            Rule::LimitExcept { methods, rules } => {
+            // Whom it let in would come past the gate that closes a site, and all else that the location says.
+            Rule::LimitExcept { methods, .. } if methods.is_empty() => deny_all(),
+            Rule::LimitExcept { methods, .. } => {
                 let methods = methods.iter().map(|method| Arg::text(method));
                 let methods = methods.collect::<Printed<Vec<_>>>()?;
-                Directive::block("limit_except", methods, self.each(rules)?)
+                Directive::block("limit_except", methods, vec![deny_all()])
             }
         })
     }
@@ -362,9 +377,10 @@ impl Tenant<'_> {
                 Candidate::Path(path) => words.push(Arg::text(path)?),
                 Candidate::File => words.push(Arg::var("uri")),
                 Candidate::Folder => words.push(Arg::var("uri").then("/".into())),
+                Candidate::Extended(extension) if self.places.denies(extension) => {}
                 Candidate::Extended(extension) => {
                     let extension = Arg::word(".").then(Arg::text(extension)?);
-                    words.push(Arg::var("uri").then(extension));
+                    words.push(self.stem_variable().then(extension));
                 }
             }
         }
@@ -448,19 +464,40 @@ fn key(key: &Key) -> Printed<Arg> {
     }
 }
 
-fn has(rules: &[Rule], name: &str) -> bool {
+/// Whether rules look for a path with an extension behind it.
+fn extends(rules: &[Rule]) -> bool {
+    let is_extended = |candidate: &Candidate| matches!(candidate, Candidate::Extended(_));
+    rules.iter().any(|rule| {
+        matches!(rule, Rule::TryFiles { candidates, .. } if candidates.iter().any(is_extended))
+    })
+}
+
+/// Whether a rule answers by itself that something is not there, and not with a text, which is sent as it is.
+fn says_missing(rule: &Rule) -> bool {
+    match rule {
+        Rule::Return { status, text } => *status == Some(404) && text.is_none(),
+        Rule::If { then, .. } => then.iter().any(says_missing),
+        _ => false,
+    }
+}
+
+fn deny_all() -> Directive {
+    Directive::words("deny", &["all"])
+}
+
+pub(super) fn has(rules: &[Rule], name: &str) -> bool {
     rules.iter().any(|rule| rule.name() == name)
 }
 
 fn expression(pattern: &Pattern) -> Printed<Arg> {
-    Arg::expression(pattern.as_str())
+    Arg::expression(&limited(pattern.as_str()))
 }
 
 fn named(name: &str) -> Printed<Arg> {
     Ok(Arg::word("@tenant_").then(Arg::text(name)?))
 }
 
-fn location(kind: Option<&'static str>, path: Arg, block: Vec<Directive>) -> Directive {
+pub(super) fn location(kind: Option<&'static str>, path: Arg, block: Vec<Directive>) -> Directive {
     let words = kind.map(Arg::word).into_iter().chain([path]);
     Directive::block("location", words, block)
 }

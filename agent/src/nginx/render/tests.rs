@@ -184,6 +184,7 @@ pub(in crate::nginx) fn tenant_text(rules: &Rules) -> String {
         layout: &layout,
         rules,
         waiting: 1,
+        debug_header: DebugHeader::Shown,
     };
     let mut all = tenant.maps().unwrap();
     all.extend(tenant.directives(&rules.server).unwrap());

@@ -59,7 +59,6 @@ pub struct Allowed {
 }
 
 const SITE: &[Context] = &[Http, Server, Location];
-const ACCESS: &[Context] = &[Http, Server, Location, LimitExcept];
 const FLOW: &[Context] = &[Server, Location, Named, If];
 
 const fn entry(
@@ -89,21 +88,21 @@ pub const ALLOWED: [Allowed; 26] = [
     ),
     entry(
         "allow",
-        ACCESS,
+        SITE,
         Times::Many,
         "ADDRESS | NETWORK | all",
         "Only narrows who is served",
     ),
     entry(
         "auth_basic",
-        ACCESS,
+        SITE,
         Times::Once,
         "REALM | off",
         "Only narrows who is served",
     ),
     entry(
         "auth_basic_user_file",
-        ACCESS,
+        SITE,
         Times::Once,
         "FILE",
         "A file of the working tree. Its content is taken when it is accepted, so no link can lead elsewhere later; hashes that take long to check are refused",
@@ -117,7 +116,7 @@ pub const ALLOWED: [Allowed; 26] = [
     ),
     entry(
         "deny",
-        ACCESS,
+        &[Http, Server, Location, LimitExcept],
         Times::Many,
         "ADDRESS | NETWORK | all",
         "Only narrows who is served",
@@ -183,7 +182,7 @@ pub const ALLOWED: [Allowed; 26] = [
         SITE,
         Times::Once,
         "on | off",
-        "A file of the release with `.gz` behind its name",
+        "A file of the release with `.gz` behind its name; not where `deny` names one",
     ),
     entry(
         "gzip_types",
@@ -217,8 +216,8 @@ pub const ALLOWED: [Allowed; 26] = [
         "limit_except",
         &[Location],
         Times::Once,
-        "METHOD… { … }",
-        "Only narrows who is served",
+        "METHOD… { deny all; }",
+        "Refuses the methods that it does not name. Whom it let in would come past the gate of maintenance and all other rules of the location",
     ),
     entry(
         "location",
@@ -260,7 +259,7 @@ pub const ALLOWED: [Allowed; 26] = [
         &[Location],
         Times::Once,
         "FILE… PATH | @NAME | =STATUS",
-        "Files are `$uri`, `$uri/`, `$uri.html` and paths that are written out; the last one is looked up anew",
+        "Files are `$uri`, `$uri/`, `$uri.html` and paths that are written out, less what is hidden or in `deny`; the last one is looked up anew",
     ),
 ];
 

@@ -2,7 +2,8 @@
 //! them.
 //!
 //! nginx serves everybody on few threads: an expression that tries for ever holds up all sites, so one repetition may
-//! not stand in another, and there may be few of them.
+//! not stand in another, and there may be few of them. What takes long all the same is ended by a limit that each is
+//! printed with.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,10 @@ const BYTES_MAX: usize = 256;
 const REPETITIONS_MAX: usize = 6;
 /// Largest number in `{n}`.
 const COUNT_MAX: u32 = 64;
+/// Steps of an expression that is tried at the beginning of a text only: less than a millisecond.
+const ANCHORED_STEPS: u32 = 20_000;
+/// Steps of one that is tried at every place of a text, for each place: 0.2 seconds in the longest text there is.
+const STEPS: u32 = 2000;
 
 /// An expression that was checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,12 +43,23 @@ enum Before {
     Repeating,
 }
 
+/// A group that is open.
+struct Group {
+    /// Whether something in it is repeated.
+    repeats: bool,
+    /// Whether a numbered group in it holds what is held, or looked at, elsewhere, too.
+    covers: bool,
+}
+
 struct Reader<'a> {
     rest: std::iter::Peekable<std::str::Chars<'a>>,
-    /// For each open group, whether it repeats something.
-    groups: Vec<bool>,
+    groups: Vec<Group>,
     before: Before,
     endless: usize,
+    /// Whether two numbered groups can hold the same characters.
+    overlap: bool,
+    /// Whether there is a choice outside all groups.
+    choice: bool,
 }
 
 impl Pattern {
@@ -57,15 +73,7 @@ impl Pattern {
         if expression.chars().any(char::is_control) {
             return Err("the pattern holds a control character; take it out".to_owned());
         }
-        let mut reader = Reader {
-            rest: expression.chars().peekable(),
-            groups: Vec::new(),
-            before: Before::Nothing,
-            endless: 0,
-        };
-        reader
-            .read()
-            .map_err(|why| format!("the pattern {expression:?} {why}"))?;
+        Reader::of(expression).map_err(|why| format!("the pattern {expression:?} {why}"))?;
         Ok(Self(expression.to_owned()))
     }
 
@@ -73,9 +81,38 @@ impl Pattern {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether two of its numbered groups can hold the same characters: `((a)b)`, `(?=(a))(a)`.
+    pub fn overlaps(&self) -> bool {
+        Reader::of(&self.0).is_ok_and(|reader| reader.overlap)
+    }
 }
 
-impl Reader<'_> {
+/// An expression with the limit that it is given to nginx with. Beyond it nginx takes a `map` as if nothing matched, and
+/// answers 500 elsewhere.
+pub fn limited(expression: &str) -> String {
+    let begins = |start| expression.starts_with(start);
+    let begins = begins("^") || begins("(?i)^") || begins(".*") || begins("(?i).*");
+    let anchored = begins && Reader::of(expression).is_ok_and(|reader| !reader.choice);
+    let steps = if anchored { ANCHORED_STEPS } else { STEPS };
+    format!("(*LIMIT_MATCH={steps}){expression}")
+}
+
+impl<'a> Reader<'a> {
+    /// Reads a whole expression.
+    fn of(expression: &'a str) -> Result<Self, &'static str> {
+        let mut reader = Self {
+            rest: expression.chars().peekable(),
+            groups: Vec::new(),
+            before: Before::Nothing,
+            endless: 0,
+            overlap: false,
+            choice: false,
+        };
+        reader.read()?;
+        Ok(reader)
+    }
+
     fn read(&mut self) -> Result<(), &'static str> {
         while let Some(c) = self.rest.next() {
             match c {
@@ -86,9 +123,10 @@ impl Reader<'_> {
                     let repeats = self
                         .groups
                         .pop()
-                        .ok_or("closes a group that is not open; take out `)`")?;
+                        .ok_or("closes a group that is not open; take out `)`")?
+                        .repeats;
                     if repeats && let Some(outer) = self.groups.last_mut() {
-                        *outer = true;
+                        outer.repeats = true;
                     }
                     self.before = if repeats {
                         Before::Repeating
@@ -99,7 +137,10 @@ impl Reader<'_> {
                 '*' | '+' => self.repeat(None)?,
                 '?' => self.repeat(Some(1))?,
                 '{' => self.count()?,
-                '|' | '^' | '$' => self.before = Before::Nothing,
+                '|' | '^' | '$' => {
+                    self.choice |= c == '|' && self.groups.is_empty();
+                    self.before = Before::Nothing;
+                }
                 _ => self.before = Before::Simple,
             }
         }
@@ -153,25 +194,37 @@ impl Reader<'_> {
     fn open(&mut self) -> Result<(), &'static str> {
         const ONLY: &str = "holds a group of a kind that is not allowed; use (…), (?:…), (?=…), (?!…), (?<=…) or (?<!…)";
         self.before = Before::Nothing;
-        match self.rest.peek() {
+        let covers = match self.rest.peek() {
             Some('*') => return Err(ONLY),
             Some('?') => {
                 self.rest.next();
                 match (self.rest.next(), self.rest.peek()) {
-                    (Some(':' | '=' | '!'), _) => {}
+                    (Some(':'), _) => false,
+                    (Some('=' | '!'), _) => true,
                     (Some('i'), Some(')')) => {
                         self.rest.next();
                         return Ok(());
                     }
-                    (Some('<'), Some('=' | '!')) | (Some('i'), Some(':')) => {
+                    (Some('i'), Some(':')) => {
                         self.rest.next();
+                        false
+                    }
+                    (Some('<'), Some('=' | '!')) => {
+                        self.rest.next();
+                        true
                     }
                     _ => return Err(ONLY),
                 }
             }
-            _ => {}
-        }
-        self.groups.push(false);
+            _ => {
+                self.overlap |= self.groups.iter().any(|group| group.covers);
+                true
+            }
+        };
+        self.groups.push(Group {
+            repeats: false,
+            covers,
+        });
         Ok(())
     }
 
@@ -207,7 +260,7 @@ impl Reader<'_> {
             (Before::Simple, _) | (Before::Repeating, Some(0 | 1)) => {}
             (Before::Repeating, _) => {
                 return Err(
-                    "repeats a group that repeats something itself, which can take for ever; write it without one of the two",
+                    "repeats a group that repeats something itself or can leave it out, which can take for ever; write it without one of the two",
                 );
             }
         }
@@ -217,10 +270,8 @@ impl Reader<'_> {
                 return Err("holds more than 6 repetitions without an end; use fewer");
             }
         }
-        if most.is_none_or(|most| most > 1)
-            && let Some(group) = self.groups.last_mut()
-        {
-            *group = true;
+        if let Some(group) = self.groups.last_mut() {
+            group.repeats = true;
         }
         // Lazy or possessive.
         self.rest.next_if(|c| matches!(c, '?' | '+'));
@@ -273,6 +324,7 @@ mod tests {
             "((a+)b)+",
             "(?:x{2,}y)+",
             "(a{1,5}){1,5}",
+            "(a?){64}a{64}",
             "\\1",
             "\\Qa\\E",
             "\\x41",
@@ -290,5 +342,35 @@ mod tests {
     #[test]
     fn a_repetition_may_be_optional_as_a_whole() {
         Pattern::parse("^/(?:[a-z]+/)?x").unwrap();
+    }
+
+    #[test]
+    fn each_is_printed_with_a_limit_by_whether_it_is_tried_at_one_place_or_at_all() {
+        for (expression, steps) in [
+            ("^/a(?:b|c)*d", 20_000),
+            ("(?i)^/a", 20_000),
+            (".*bot", 20_000),
+            ("^/a|b", 2000),
+            ("[|]^", 2000),
+            ("a", 2000),
+        ] {
+            let printed = format!("(*LIMIT_MATCH={steps}){expression}");
+            assert_eq!(limited(expression), printed);
+        }
+    }
+
+    #[test]
+    fn groups_that_hold_the_same_are_known() {
+        for (expression, overlaps) in [
+            ("^/(a)/(?:(b)|c)", false),
+            ("^/((a)b)", true),
+            ("(?=(a))(a)", true),
+            (r"\((a)", false),
+            ("[(](a)", false),
+            ("((?:(a)))", true),
+        ] {
+            let pattern = Pattern::parse(expression).unwrap();
+            assert_eq!(pattern.overlaps(), overlaps, "{expression}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 mod flow;
 mod map;
+mod origin;
 mod paths;
 mod values;
 
@@ -11,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stratus_core::tenant::Refusal;
 
+use self::origin::{Origins, Sum};
 use super::allowed::{Allowed, Context, Times, find, refusal};
 use super::passwords;
 use super::rules::{Location, Map, Place, Rule, Rules, Target};
@@ -95,9 +97,13 @@ pub fn read(sources: &[Source], desk: &Desk<'_>) -> Result<(Rules, u32), Vec<Ref
             reader.file = &source.name;
             rules.extend(reader.rules(nodes, context, context, &mut seen));
         }
+        if let Err(why) = origin::check_place(&rules) {
+            reader.refuse(0, "", why);
+        }
         reader.site(rules);
     }
     reader.check_names();
+    reader.check_texts();
     reader.done(u32::try_from(directives).unwrap_or(u32::MAX))
 }
 
@@ -119,6 +125,14 @@ struct Given<'a> {
     desk: &'a Desk<'a>,
 }
 
+/// What is looked at again when all variables are known.
+enum Told {
+    /// A rule.
+    Rule(Rule),
+    /// A map, by its place among all.
+    Map(usize),
+}
+
 struct Reader<'a> {
     desk: &'a Desk<'a>,
     /// The file that is read.
@@ -129,6 +143,8 @@ struct Reader<'a> {
     places: BTreeSet<Place>,
     /// Named locations that rules lead to, and where they do.
     wanted: Vec<(String, Refusal)>,
+    /// Rules and where they stand, and the names of maps.
+    told: Vec<(Told, Refusal)>,
     refusals: Vec<Refusal>,
 }
 
@@ -141,6 +157,7 @@ impl<'a> Reader<'a> {
             rules: Rules::default(),
             places: BTreeSet::new(),
             wanted: Vec::new(),
+            told: Vec::new(),
             refusals: Vec::new(),
         }
     }
@@ -265,6 +282,7 @@ impl<'a> Reader<'a> {
             self.wanted
                 .push((to.clone(), self.refusal(node.line, name, why)));
         }
+        self.tell(Told::Rule(rule.clone()), node);
         Ok(Some(rule))
     }
 
@@ -284,17 +302,26 @@ impl<'a> Reader<'a> {
         match node.words[0].as_str() {
             "if" => {
                 let condition = flow::condition(&given)?;
+                let bare = Rule::If {
+                    condition: condition.clone(),
+                    then: Vec::new(),
+                };
+                self.tell(Told::Rule(bare), node);
                 let then = self.rules(block, Context::If, scope, &mut seen);
                 Ok(Some(Rule::If { condition, then }))
             }
             "limit_except" => {
                 let methods = values::methods(&given)?;
                 let rules = self.rules(block, Context::LimitExcept, scope, &mut seen);
+                if !values::is_deny_all(&rules) {
+                    return Err("takes `deny all;` and nothing else: whom it let in would come past the rest of the location".to_owned());
+                }
                 Ok(Some(Rule::LimitExcept { methods, rules }))
             }
             "map" => {
                 let map = map::read(&given, block)?;
                 self.map(map)?;
+                self.tell(Told::Map(self.rules.maps.len() - 1), node);
                 Ok(None)
             }
             _ => {
@@ -350,6 +377,7 @@ impl<'a> Reader<'a> {
         };
         let rules = self.rules(block, context, context, &mut Seen::default());
         paths::check_location(&place, &rules)?;
+        origin::check_place(&rules)?;
         self.rules.locations.push(Location { place, rules });
         Ok(())
     }
@@ -381,6 +409,54 @@ impl<'a> Reader<'a> {
                 self.refusals.push(refusal);
             }
         }
+    }
+
+    fn tell(&mut self, told: Told, node: &Node) {
+        let here = self.refusal(node.line, &node.words[0], "");
+        self.told.push((told, here));
+    }
+
+    /// Looks at all texts again: a variable may be defined behind its use.
+    fn check_texts(&mut self) {
+        let told = std::mem::take(&mut self.told);
+        let rules = told.iter().filter_map(|(told, _)| match told {
+            Told::Rule(rule) => Some(rule),
+            Told::Map(_) => None,
+        });
+        let origins = match Origins::of(&rules, &self.rules.maps) {
+            Ok(origins) => origins,
+            Err(why) => return self.refuse(0, "", why),
+        };
+        let mut sum = Sum::default();
+        let mut found = Vec::new();
+        for (told, here) in &told {
+            let checked = match told {
+                Told::Rule(rule) => origins
+                    .check_header(rule)
+                    .and_then(|()| origins.check_growth(rule))
+                    .and_then(|()| sum.add(origins.cost(rule)))
+                    .and_then(|()| match rule {
+                        Rule::Set { variable, value } if origins.is_growing(variable, value) => {
+                            sum.grow()
+                        }
+                        _ => Ok(()),
+                    }),
+                Told::Map(index) => {
+                    let map = &self.rules.maps[*index];
+                    origins
+                        .check_map(map)
+                        .and_then(|()| sum.add(origins.cost_of_map(map)))
+                }
+            };
+            if let Err(why) = checked {
+                found.push(Refusal {
+                    why,
+                    ..here.clone()
+                });
+            }
+        }
+        let room = REFUSALS_MAX.saturating_sub(self.refusals.len());
+        self.refusals.extend(found.into_iter().take(room));
     }
 
     fn done(self, directives: u32) -> Result<(Rules, u32), Vec<Refusal>> {

@@ -224,6 +224,20 @@ fn a_password_file_elsewhere_is_refused_and_none_is_quoted() {
 }
 
 #[test]
+fn a_password_file_has_a_largest_size() {
+    let tree = tree();
+    tree.write("server_level/a.conf", "auth_basic_user_file .nginx/users;");
+    let line = "anna:{SHA}x\n";
+    let most = usize::try_from(PASSWORD_BYTES_MAX).unwrap();
+    let comment = |size: usize| format!("{line}#{}", "x".repeat(size - line.len() - 1));
+    tree.write("users", comment(most));
+    tree.read().unwrap();
+    tree.write("users", comment(most + 1));
+    let refusal = tree.refusal();
+    assert!(refusal.contains("larger than the 65536 bytes"), "{refusal}");
+}
+
+#[test]
 fn what_was_accepted_is_the_same_after_it_was_stored() {
     let tree = tree();
     tree.write("http_level/a.conf", include_str!("samples/http_level.conf"));

@@ -129,10 +129,10 @@ fn what_a_rule_shows_to_some_visitors_only_is_marked_wherever_it_is_answered() {
         ),
         ("location ^~ /x { limit_except POST { deny all; } }", 2),
         ("location ^~ /x { limit_except GET { deny all; } }", 0),
-        // In the folder, and in the location inside.
+        // In the folder, in the location inside, for its assets; and for what only begins so, and its scripts.
         (
             "location ^~ /media { deny all; } location /media/open { expires 1h; }",
-            2,
+            5,
         ),
     ] {
         let text = with_rules(files);
@@ -142,4 +142,17 @@ fn what_a_rule_shows_to_some_visitors_only_is_marked_wherever_it_is_answered() {
     let text = with_rules("location /a { add_header X-A b; }");
     let header = "add_header X-Stratus-Private $stratus_private always;";
     assert_eq!(text.matches(header).count(), 2, "{text}");
+}
+
+#[test]
+fn a_header_of_a_tenant_does_not_hide_the_tag_from_a_varnish_of_the_operator() {
+    let files = "add_header X-A b; location /a { add_header X-B c; } location /b { expires 1h; }";
+    let text = rendered(&with_files("", files)).unwrap();
+    let tag = "add_header X-Stratus-Generation $stratus_generation always;";
+    // For all sites, and where he hides that.
+    assert_eq!(text.matches(tag).count(), 3, "{text}");
+    let mut shown = settings();
+    shown.debug_header = DebugHeader::Shown;
+    let text = render(&with_files("", files), 7, &shown, &layout()).unwrap();
+    assert_eq!(text.matches(tag).count(), 0, "{text}");
 }

@@ -1,6 +1,5 @@
 //! The directives that lead a request elsewhere: `set`, `return`, `rewrite` and `if`.
 
-use super::values::no_line_break;
 use super::{Given, shown};
 use crate::nginx::tenant::allowed::Context;
 use crate::nginx::tenant::pattern::{Case, Pattern};
@@ -39,7 +38,6 @@ pub fn answer(given: &Given<'_>) -> Result<Rule, String> {
     let text = match text {
         Some(word) if redirects => {
             let text = Text::parse(word, given.names)?;
-            no_line_break(&text)?;
             if !leads_somewhere(&text) || (status.is_none() && text.beginning().starts_with('/')) {
                 return Err(format!(
                     "{} is no address; begin it with `/`, `http://`, `https://` or `$scheme`",

@@ -174,6 +174,12 @@ fn candidate(word: &str, given: &Given<'_>) -> Result<Candidate, String> {
             let extension = rest
                 .strip_prefix('.')
                 .filter(|rest| EXTENSIONS.contains(rest));
+            if extension.is_some_and(|extension| given.desk.places.denies(extension)) {
+                return Err(format!(
+                    "{} would find what the environment's `deny` names; take it out",
+                    shown(word)
+                ));
+            }
             return extension
                 .map(|rest| Candidate::Extended(rest.to_owned()))
                 .ok_or_else(|| {

@@ -402,3 +402,95 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn nothing_that_may_hold_a_line_break_reaches_a_header() {
+    for bad in [
+        "add_header X-A $uri;",
+        "add_header X-A $remote_user;",
+        "location ~ ^/(a)$ { add_header X-A $1; }",
+        "location ~ ^/old/([^/]+)$ { return 301 /new/$1; }",
+        "error_page 404 https://x$uri;",
+        "rewrite ^ https://x$uri permanent;",
+        "rewrite ^ https://x$uri;",
+        "set $t $uri; return 301 https://x$t;",
+        "set $t $v; set $v $u; set $u $document_uri; add_header X-A $t;",
+        "rewrite ^/(.*)$ /i.php?q=$uri last; return 301 /x?$args;",
+        "location / { try_files $uri /i.php?q=$uri; } location /y { return 301 /x?a=$arg_q; }",
+    ] {
+        let why = refusal(bad);
+        assert!(why.contains("can hold a line break"), "{bad}: {why}");
+    }
+    let maps = |source: &str, value: &str| {
+        let map = format!("map {source} $to {{ ~^/old/(.*)$ {value}; }}");
+        both(&map, "if ($to) { return 301 $to; }")
+    };
+    assert!(maps("$uri", "/new/$1").is_err());
+    assert!(maps("$request_uri", "/new/$uri").is_err());
+    maps("$request_uri", "/new/$1").unwrap();
+    maps("$uri", "/new").unwrap();
+    for good in [
+        "rewrite ^/old/(.*)$ https://x/$1 permanent;",
+        "rewrite ^/(.*)$ /i.php?q=$1 last; return 301 /x?$args;",
+        "return 301 https://$host$request_uri;",
+        "set $t $uri; return 200 $t;",
+        "error_page 404 /missing$uri;",
+    ] {
+        server(good).unwrap_or_else(|why| panic!("{good}: {why}"));
+    }
+}
+
+#[test]
+fn no_few_lines_make_a_request_build_texts_without_end() {
+    let times = |count: usize, one: &str| one.repeat(count);
+    for bad in [
+        times(2, "set $a \"$a$request_uri\";"),
+        times(21, "set $a \"${a}b\";"),
+        format!("set $a \"${{a}}{}\";", "b".repeat(65)),
+        "set $b $a$http_a; set $a $b;".to_owned(),
+        times(101, "set $a $request_uri;"),
+        times(101, "if ($host = $http_a) { return 403; }"),
+        times(51, "add_header X-A $http_a;"),
+        times(9, "rewrite ^/(.*)$ /a$1;"),
+        format!("location /a {{ if ($arg_a) {{ {} }} }}", times(9, "rewrite ^/(.*)$ /a$1;")),
+        "rewrite ^ /$uri$uri;".to_owned(),
+        "rewrite ^(.*)$ /$1$1 last;".to_owned(),
+        "rewrite ^/((.*)a)$ /$1/$2 last;".to_owned(),
+        "rewrite ^/(.*)$ /$http_a/$1;".to_owned(),
+        "set $x $uri$uri; rewrite ^ /$x last;".to_owned(),
+        "rewrite ^ /x?$args&$args last;".to_owned(),
+        "location /a { try_files $uri /a$uri$uri$uri; }".to_owned(),
+        "set $a $uri$uri$uri$uri; set $b $a$uri$uri$uri$uri$uri$uri; set $c $b$uri$uri$uri$uri$uri$uri;".to_owned(),
+    ] {
+        assert!(server(&bad).is_err(), "{bad} was accepted");
+    }
+    let chain: Vec<String> = (0..40)
+        .map(|n| format!("set $a{n} $a{}x;", n + 1))
+        .collect();
+    assert!(server(&format!("{} set $a40 1;", chain.concat())).is_err());
+    for good in [
+        "set $t ''; if ($arg_a) { set $t A; } if ($arg_b) { set $t \"${t}B\"; } if ($t = AB) { return 403; }",
+        "rewrite ^/a/(.*)/(.*)$ /i.php?a=$1&b=$2 last;",
+        "rewrite ^/(a|b)/(.*)$ /$2/$1;",
+        "location / { try_files $uri $uri/ /index.php?q=$uri&$args; }",
+        "rewrite ^/((.*)a)$ https://x/$1/$2 permanent;",
+    ] {
+        server(good).unwrap_or_else(|why| panic!("{good}: {why}"));
+    }
+    server(&times(90, "set $a $request_uri;")).unwrap();
+    server(&times(300, "rewrite ^/a/(.*)$ /b/$1 last;")).unwrap();
+    server(&times(2000, "set $a b;")).unwrap();
+}
+
+#[test]
+fn methods_are_refused_and_let_nobody_else_in() {
+    for bad in [
+        "location ^~ /a { limit_except GET { } }",
+        "location ^~ /a { limit_except GET { deny 192.0.2.1; } }",
+        "location ^~ /a { limit_except GET { allow 192.0.2.1; deny all; } }",
+        "location ^~ /a { limit_except GET { auth_basic a; } }",
+    ] {
+        assert!(server(bad).is_err(), "{bad}");
+    }
+    server("location ^~ /a { limit_except GET { deny all; } }").unwrap();
+}

@@ -61,9 +61,8 @@ pub fn line(name: &str, given: &Given<'_>) -> Result<Rule, String> {
         "expires" => return expires(given),
         "allow" | "deny" => one(given, "ADDRESS", address)?,
         "auth_basic" => return Ok(rule(name, vec![Text::plain(only(given, "REALM")?)?])),
-        "gzip" | "gzip_static" | "gzip_vary" => {
-            one(given, "on or off", |word| is_one_of(word, &["on", "off"]))?
-        }
+        "gzip_static" => one(given, "on or off", |word| gzip_static(word, given))?,
+        "gzip" | "gzip_vary" => one(given, "on or off", |word| is_one_of(word, &["on", "off"]))?,
         "gzip_comp_level" => one(given, "a number", |word| {
             is_one_of(word, &["1", "2", "3", "4", "5", "6"])
         })?,
@@ -128,6 +127,12 @@ pub fn methods(given: &Given<'_>) -> Result<Vec<String>, String> {
     Ok(given.words.to_vec())
 }
 
+/// Whether the rules of a `limit_except` let nobody through.
+pub fn is_deny_all(rules: &[Rule]) -> bool {
+    let all = [Text(vec![Piece::Text("all".to_owned())])];
+    matches!(rules, [Rule::Line { name, words }] if name == "deny" && *words == all)
+}
+
 fn add_header(given: &Given<'_>) -> Result<Rule, String> {
     let (name, value, always) = match given.words {
         [name, value] => (name, value, None),
@@ -154,22 +159,9 @@ fn add_header(given: &Given<'_>) -> Result<Rule, String> {
         ));
     }
     let value = Text::parse(value, given.names)?;
-    no_line_break(&value)?;
     let mut words = vec![Text::plain(name)?, value];
     words.extend(always.map(|word| Text::plain(word)).transpose()?);
     Ok(rule("add_header", words))
-}
-
-/// A decoded path may hold a line break, which would begin a header of the visitor's own.
-pub fn no_line_break(text: &Text) -> Result<(), String> {
-    for name in ["uri", "document_uri"] {
-        if text.reads(name) {
-            return Err(format!(
-                "`${name}` can hold a line break, which would begin another header; use `$request_uri`"
-            ));
-        }
-    }
-    Ok(())
 }
 
 fn address(word: &str) -> Result<(), String> {
@@ -236,6 +228,16 @@ fn gzip_disable(given: &Given<'_>) -> Result<Rule, String> {
     }
     let patterns = given.words.iter().map(|word| Pattern::parse(word));
     Ok(Rule::GzipDisable(patterns.collect::<Result<_, _>>()?))
+}
+
+/// It finds files by another name than the one that was asked for.
+fn gzip_static(word: &str, given: &Given<'_>) -> Result<(), String> {
+    if word == "on" && given.desk.places.denies("gz") {
+        return Err(
+            "would hand out a `.gz` that the environment's `deny` names; take it out".to_owned(),
+        );
+    }
+    is_one_of(word, &["on", "off"])
 }
 
 fn mime(word: &str) -> Result<(), String> {

@@ -20,7 +20,11 @@ use crate::session::Session;
 )]
 pub struct Add {
     /// NAME=VALUE, as often as you like, or one NAME and its VALUE
-    #[arg(required = true, value_name = "NAME=VALUE")]
+    #[arg(
+        required = true,
+        value_name = "NAME=VALUE",
+        allow_negative_numbers = true
+    )]
     options: Vec<String>,
     #[command(flatten)]
     run: Run,
@@ -52,16 +56,26 @@ fn read(words: &[String]) -> Result<HashMap<String, String>, CliError> {
     if let [name, value] = words
         && !name.contains('=')
     {
-        return Ok([(name.clone(), value.clone())].into());
+        let pair = not_empty(name, value)?;
+        return Ok([pair].into());
     }
     let pair = |word: &String| {
         let (name, value) = word.split_once('=').ok_or_else(|| {
             CliError::usage(format!("{word:?} has no value"))
                 .hint("write NAME=VALUE, such as memory_limit=1G")
         })?;
-        Ok((name.to_owned(), value.to_owned()))
+        not_empty(name, value)
     };
     words.iter().map(pair).collect()
+}
+
+/// A value that is lost on the way, in a script or to a shell, shows as none.
+fn not_empty(name: &str, value: &str) -> Result<(String, String), CliError> {
+    if value.is_empty() {
+        return Err(CliError::usage(format!("{name:?} has an empty value"))
+            .hint("write a value; php.options.remove takes an option back"));
+    }
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 #[cfg(test)]
@@ -80,5 +94,17 @@ mod tests {
         assert_eq!(pairs("a=1 b=c=d")["b"], "c=d");
         assert!(read(&words("a=1 b")).is_err());
         assert!(read(&words("memory_limit")).is_err());
+        for empty in ["memory_limit=", "memory_limit ", "a=1 b="] {
+            let error = read(&words(empty)).unwrap_err();
+            let error = format!("{error:?}");
+            assert!(error.contains("empty value"), "{empty}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_value_may_be_negative() {
+        let words = ["stratus", "php.options.add", "memory_limit", "-1"];
+        let found = crate::args::command().try_get_matches_from(words);
+        assert!(found.is_ok(), "{found:?}");
     }
 }

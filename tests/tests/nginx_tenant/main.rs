@@ -1,6 +1,8 @@
 //! A tenant's own files, served by a real nginx: they do what they say, they undo nothing that is protected, and a bad
 //! one changes nothing.
 
+mod bounds;
+
 use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
