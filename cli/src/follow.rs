@@ -161,15 +161,14 @@ impl<'a> Follower<'a> {
             self.pause = FIRST_PAUSE;
             self.view.event(&event);
             if event.phase() == Phase::Finished {
-                let got = match event.operation {
-                    Some(operation) => operation,
-                    None => {
-                        let request = GetOperationRequest {
-                            operation: id.into(),
-                        };
-                        let got = answer(ANSWER_LIMIT, operations.get(request)).await;
-                        got.map_err(Broken::Refused)?
-                    }
+                let got = if let Some(operation) = event.operation {
+                    operation
+                } else {
+                    let request = GetOperationRequest {
+                        operation: id.into(),
+                    };
+                    let got = answer(ANSWER_LIMIT, operations.get(request)).await;
+                    got.map_err(Broken::Refused)?
                 };
                 // One that was stuck and is helped goes on: the end of before is not its end.
                 if got.outcome() != Outcome::Running {
