@@ -402,8 +402,10 @@ async fn an_undone_deployment_goes_back_to_a_pool_that_answers_though_it_was_not
     stage.place.reconfigure("drain: 30s", "drain: 1s").unwrap();
     stage.go_live(&[]).await.unwrap();
     let load = Load::start(plan(&stage.place)).unwrap();
-    for (mode, status) in [("blue-green", 200), ("consistent", 502)] {
-        let slow = stage.place.visit("/slow.php?ms=6000");
+    // As long as a pool may need to be prepared on a busy machine, and the drain comes after that.
+    for (mode, ms, status) in [("blue-green", 10_000, 200), ("consistent", 20_000, 502)] {
+        let slow = format!("/slow.php?ms={ms}");
+        let slow = stage.place.visit(&slow);
         let deploy = async {
             tokio::time::sleep(Duration::from_millis(300)).await;
             stage.place.stratus(&["deploy", "--mode", mode]).await
