@@ -7,11 +7,11 @@ use std::ffi::OsString;
 const WITH_VALUE: [&str; 3] = ["--env", "--server", "--reconnect"];
 /// The one of them whose value is left as it is: a path may end in anything.
 const PATH: &str = "--server";
-/// Commands with an argument that may be empty.
-const WITH_EMPTY: [&str; 1] = ["php.options.add"];
+/// Commands with an argument NAME=VALUE, or NAME and VALUE: a value may be empty, or end in `;`.
+const WITH_VALUES: [&str; 1] = ["php.options.add"];
 
-/// Splits what a tool passed as one word, and drops `;` and spaces at the end of each word. What a word NAME=VALUE says
-/// behind the command is left alone, but for those behind a letter or a digit.
+/// Splits what a tool passed as one word, and drops `;` and spaces at the end of each word; of NAME=VALUE only those that are
+/// certainly stray.
 ///
 /// Shape: `["zerodowntime.init --verify ;"]` becomes `["zerodowntime.init", "--verify"]`.
 pub fn normalise(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
@@ -46,9 +46,9 @@ impl Reader {
             self.part(text);
         } else if is_group {
             word.split_whitespace().for_each(|part| self.part(part));
-        } else if self.command.is_some() && word.contains('=') && !word.starts_with('-') {
+        } else if self.takes_values() && word.contains('=') && !word.starts_with('-') {
             self.push(assignment(text.trim_start()).into());
-        } else if self.may_be_empty() && text.is_empty() {
+        } else if self.takes_values() && text.is_empty() {
             self.push(OsString::new());
         } else {
             self.part(word);
@@ -77,9 +77,9 @@ impl Reader {
         self.words.push(word);
     }
 
-    fn may_be_empty(&self) -> bool {
+    fn takes_values(&self) -> bool {
         let command = self.command.as_deref();
-        command.is_some_and(|command| WITH_EMPTY.contains(&command))
+        command.is_some_and(|command| WITH_VALUES.contains(&command))
     }
 }
 
@@ -88,14 +88,13 @@ fn trimmed(text: &str) -> &str {
     text.trim_end_matches(|c: char| c == ';' || c.is_whitespace())
 }
 
-/// NAME=VALUE: `;` and spaces behind a letter or a digit are stray, others may be the value.
+/// NAME=VALUE: `;` behind a letter, a digit or a space is stray, as spaces are; another may be the value.
 fn assignment(text: &str) -> &str {
     let word = trimmed(text);
-    if word.ends_with(char::is_alphanumeric) {
-        word
-    } else {
-        text
-    }
+    let text = text.trim_end();
+    let is_stray = word.ends_with(char::is_alphanumeric)
+        || text[word.len()..].starts_with(char::is_whitespace);
+    if is_stray { word } else { text }
 }
 
 /// The command among normalised words, if there is one.
@@ -201,7 +200,15 @@ mod tests {
             &[add, "auto_prepend_file", ""],
             &[add, "auto_prepend_file", ""],
         );
+        check(&[add, "save_path=/x/ ;"], &[add, "save_path=/x/"]);
         check(&["status", "--json", ""], &["status", "--json"]);
+        // Elsewhere an address may hold a `=`: it is no assignment.
+        for (command, word) in [
+            ("deploy", "https://h.test/x.tgz?sig=ab=="),
+            ("cache.varnish.clear", "https://a.test/?p=/x/"),
+        ] {
+            check(&[command, &format!("{word};")], &[command, word]);
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use stratus_core::fault::chain;
 use stratus_core::store::StoreError;
 use stratus_core::{Environment, EnvironmentName, Store, Tasks};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -32,6 +32,8 @@ pub use crate::crons::lease::Stopped;
 
 /// How late a slot may be to run at all.
 const LATEST: Duration = Duration::from_mins(1);
+/// How long the start waits for what is left of runs to be removed.
+const SWEPT_WITHIN: Duration = Duration::from_secs(10);
 /// How many runs are looked at for one that has just ended.
 const NEWEST: u32 = 100;
 
@@ -120,7 +122,10 @@ impl Crons {
             }
             self.employ(&run.slot.environment);
         }
-        self.sweep().await;
+        // The rest of it is for later: crons that are due do not wait for it.
+        if timeout(SWEPT_WITHIN, self.sweep()).await.is_err() {
+            self.inner.leftovers.store(true, Ordering::Relaxed);
+        }
         Ok(())
     }
 

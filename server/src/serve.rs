@@ -62,11 +62,11 @@ async fn run(
         shutdown.clone(),
     );
     engine.recover().await?;
-    // Only now: requests may be waiting for what goes on.
-    machine.sweep_releases().await?;
     let (caches, crons) = (machine.caches.clone(), machine.crons.clone());
     caches.recover().await?;
     crons.recover().await?;
+    // Only now: requests may be waiting for what goes on, and a deployment for a cron.
+    machine.sweep_releases().await?;
     let socket = config.server.socket.clone();
     let control = Arc::new(Control {
         engine: engine.clone(),

@@ -198,3 +198,32 @@ async fn a_deployment_that_is_stuck_with_its_pool_frozen_shows_the_maintenance_p
     assert_eq!(control.ended(&deploy.id).await, Outcome::Undone);
     assert!(control.machine.world().closed.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_that_is_stuck_after_traffic_went_back_leaves_the_site_open() {
+    let fail = Fail {
+        step: Step::Route,
+        direction: Direction::Back,
+        side: Side::After,
+        fault: Fault::Transient,
+        times: FOR_EVER,
+    };
+    let hook = Fail {
+        step: Step::BeforeSwitch,
+        direction: Direction::Forward,
+        fault: Fault::Permanent,
+        ..fail
+    };
+    let control = Control::with(|actor| -> Actor {
+        Arc::new(Failing::new(Arc::new(Failing::new(actor, fail)), hook))
+    });
+    control.deploy().await;
+    control.machine.edit();
+    let mut shop = environment("shop");
+    shop.hooks.before_switch = vec![vec!["print".to_owned(), "x".to_owned()]];
+    let deploy = control.submit_for(shop, deploy(Mode::Consistent)).await;
+    let stuck = control.ended(&deploy.unwrap().id).await;
+    assert!(matches!(stuck, Outcome::Stuck { .. }), "{stuck:?}");
+    assert!(control.machine.world().closed.is_empty());
+    assert!(control.machine.world().frozen.is_empty());
+}

@@ -8,7 +8,7 @@ use stratus_core::environment::Cron;
 use stratus_core::fault::chain;
 use stratus_core::store::StoreError;
 use stratus_core::{Environment, EnvironmentName};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::crons::schedule::Schedule;
 use crate::crons::{Crons, is_late, lease, millis};
@@ -26,13 +26,28 @@ const MISSED: &str = "missed: the server was not running, or the clock was set";
 impl Crons {
     /// Runs until the shutdown.
     pub async fn attend(self) {
-        let shutdown = self.inner.shutdown.clone();
-        let mut swept = Instant::now();
-        loop {
-            if swept.elapsed() >= SWEEP && self.inner.leftovers.load(Ordering::Relaxed) {
-                self.sweep().await;
-                swept = Instant::now();
+        tokio::join!(self.rounds(), self.sweeps());
+    }
+
+    /// Tries again now and then what could not be removed. However long that takes, rounds go on.
+    async fn sweeps(&self) {
+        let sweeps = async {
+            loop {
+                sleep(SWEEP).await;
+                if self.inner.leftovers.load(Ordering::Relaxed) {
+                    self.sweep().await;
+                }
             }
+        };
+        tokio::select! {
+            () = sweeps => {}
+            () = self.inner.shutdown.cancelled() => {}
+        }
+    }
+
+    async fn rounds(&self) {
+        let shutdown = self.inner.shutdown.clone();
+        loop {
             let next = match self.round().await {
                 Ok(next) => next,
                 Err(error) => {

@@ -10,7 +10,7 @@ use stratus_core::tasks::{
     Task, TaskCode, TaskEnd, TaskError, TaskId, TaskOutput, TaskRestart, TaskState,
 };
 use stratus_core::{EnvironmentName, Pool, PoolId};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::crons::{Crons, lease, millis};
 
@@ -238,10 +238,15 @@ impl Crons {
     /// Removes the container of a run that is over, or leaves it to be swept: the next run does not wait for that.
     async fn clear_away(&self, id: &TaskId) -> Result<(), ShuttingDown> {
         let remove = || self.inner.tasks.remove(id);
-        if let Err(error) = self.tried(REMOVED_WITHIN, remove).await? {
-            tracing::warn!(task = %id, error = %chain(&error), "a cron's container is not removed");
-            self.inner.leftovers.store(true, Ordering::Relaxed);
-        }
+        let removed = timeout(REMOVED_WITHIN, self.tried(REMOVED_WITHIN, remove)).await;
+        let why = match removed {
+            Ok(Err(ShuttingDown)) => return Err(ShuttingDown),
+            Ok(Ok(Ok(()))) => return Ok(()),
+            Ok(Ok(Err(error))) => chain(&error).to_string(),
+            Err(_) => format!("not within {} s", REMOVED_WITHIN.as_secs()),
+        };
+        tracing::warn!(task = %id, why, "a cron's container is not removed");
+        self.inner.leftovers.store(true, Ordering::Relaxed);
         Ok(())
     }
 

@@ -35,7 +35,7 @@ impl Machine {
     /// code may run beside its hooks.
     async fn has_moved(&self, holder: &Operation) -> Result<bool, StoreError> {
         let entries = self.store.journal(&holder.id, 0).await?;
-        Ok(has_moved(&holder.plan, &entries))
+        Ok(has_moved(&holder.plan, &entries) && self.points_at_target(&holder.plan).await)
     }
 
     async fn restore_environment(&self, name: &EnvironmentName) -> Result<(), ActError> {

@@ -114,6 +114,7 @@ impl Environments for Api {
         set.await.map_err(|e| status::faulty(&e))?;
         let mut changed = was != request.enabled;
         let holder = self.holder(&environment).await?;
+        let holder = holder.filter(|holder| holder.plan.freezes());
         let mut overdue = self.overdue(&environment, holder.as_ref()).await?;
         if !request.enabled && holder.is_none() && overdue.take().is_some() {
             // Left behind by an operation that is over: nobody else opens the site again.
@@ -268,7 +269,8 @@ impl Api {
         environment: &EnvironmentName,
         holder: Option<&Operation>,
     ) -> Result<Option<String>, Status> {
-        let by = holder.map(|holder| holder.id.to_string());
+        let by = holder.filter(|holder| holder.plan.freezes());
+        let by = by.map(|holder| holder.id.to_string());
         let router = &self.control.machine.router;
         let closed = router.is_closed(environment, Closed::Overdue).await;
         let closed = closed.map_err(|e| status::faulty(&e))?;

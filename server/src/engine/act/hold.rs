@@ -44,6 +44,10 @@ impl Machine {
 
     async fn close_overdue(&self, plan: &Plan) {
         let (environment, limit) = (&plan.environment.name, plan.environment.hold);
+        if !self.points_at_target(plan).await {
+            // Its way back is under way: the old pool answers.
+            return;
+        }
         tracing::warn!(%environment, ?limit, "requests are held for longer than they may: visitors get the maintenance page");
         let closed = self
             .router
@@ -51,6 +55,14 @@ impl Machine {
             .await;
         if let Err(error) = closed {
             tracing::error!(%environment, %error, "the maintenance page cannot be shown");
+        }
+    }
+
+    /// Whether nginx leads visitors to the pool of `plan`; where that cannot be told it may.
+    pub(in crate::engine) async fn points_at_target(&self, plan: &Plan) -> bool {
+        match self.router.links(&plan.environment.name).await {
+            Ok(links) => links.live == plan.target.as_ref().map(|target| target.generation),
+            Err(_) => true,
         }
     }
 
