@@ -1,10 +1,12 @@
 //! Redis as a cache, on the real one: what is emptied, what is left alone, and every way in which it refuses.
 
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::AsyncCommands as _;
-use stratus_agent::cache::{CacheClients, HostNames};
+use stratus_agent::cache::{CacheClients, HostNames, Names};
 use stratus_agent::layout::Layout;
 use stratus_core::Environment;
 use stratus_core::cache::{Cleaner, Clear, ClearError, Scope, SessionStore, Target};
@@ -35,6 +37,15 @@ async fn clear(shop: &Environment) -> Result<(), ClearError> {
 
 /// The same where there are other environments, which have sessions as well.
 async fn clear_beside(shop: &Environment, others: &[Environment]) -> Result<(), ClearError> {
+    clear_by(Arc::new(HostNames), shop, others).await
+}
+
+/// The same where names are looked up by `names`.
+async fn clear_by(
+    names: Arc<dyn Names>,
+    shop: &Environment,
+    others: &[Environment],
+) -> Result<(), ClearError> {
     let kept = |environment: &Environment| {
         let found = session_databases(&environment.sessions, &environment.php.ini);
         let name = environment.name.clone();
@@ -45,7 +56,7 @@ async fn clear_beside(shop: &Environment, others: &[Environment]) -> Result<(), 
     };
     let sessions: Vec<_> = others.iter().chain([shop]).flat_map(kept).collect();
     let layout = Layout::new("/nowhere", "5f3a9c".parse().unwrap());
-    let clients = CacheClients::new(layout, Arc::new(HostNames));
+    let clients = CacheClients::new(layout, names);
     let clear = Clear {
         environment: shop,
         live: None,
@@ -212,11 +223,71 @@ async fn a_database_that_holds_the_sessions_is_never_emptied_whatever_it_is_call
 async fn the_sessions_of_another_environment_that_lead_nowhere_hold_nobody_up() {
     let redis = Service::redis(&[]).await.unwrap();
     let blog = Environment {
-        sessions: Sessions::Redis("redis://no-such-name.invalid".into()),
+        // No name server is asked for it.
+        sessions: Sessions::Redis("redis://no..name".into()),
         ..sample::environment("blog")
     };
     let shop = shop(&format!("redis://{}", redis.address));
     clear_beside(&shop, &[blog]).await.unwrap();
+}
+
+/// A resolver that is out of order: at once, or after a time that nobody waits for.
+struct OutOfOrder;
+
+#[async_trait::async_trait]
+impl Names for OutOfOrder {
+    async fn containers(&self, _: &str) -> Result<Vec<IpAddr>, ClearError> {
+        Ok(Vec::new())
+    }
+
+    async fn resolve(&self, name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        if name.starts_with("slow") {
+            return std::future::pending().await;
+        }
+        if name == "localhost" {
+            return Ok(vec![([127, 0, 0, 1], port).into()]);
+        }
+        let words = "failed to lookup address information: Temporary failure in name resolution";
+        Err(io::Error::other(words))
+    }
+}
+
+#[tokio::test]
+async fn while_nobody_can_tell_where_sessions_are_nothing_is_emptied() {
+    let redis = Service::redis(&[]).await.unwrap();
+    let mut connection = redis.client(0).await.unwrap();
+    let _: () = connection.set("session", "cart").await.unwrap();
+    let at = |name: &str, host: &str| Environment {
+        sessions: Sessions::Redis(format!("redis://{host}").as_str().into()),
+        ..sample::environment(name)
+    };
+    let shop = shop(&format!("redis://{}", redis.address));
+    let names = Arc::new(OutOfOrder);
+    let blog = at("blog", "sessions.example.test");
+    let error = clear_by(names.clone(), &shop, &[blog]).await.unwrap_err();
+    let said = error.to_string();
+    assert!(matches!(error, ClearError::Unavailable { .. }), "{said}");
+    for part in ["another environment", "sessions.example.test", "Temporary"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+
+    // Many that do not answer take as long as one.
+    let slow: Vec<_> = (0..8)
+        .map(|n| at(&format!("slow{n}"), &format!("slow{n}.example.test")))
+        .collect();
+    let began = Instant::now();
+    let error = clear_by(names.clone(), &shop, &slow).await.unwrap_err();
+    let said = error.to_string();
+    assert!(matches!(error, ClearError::Unavailable { .. }), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{said}");
+    assert!(said.contains("slow0.example.test"), "{said}");
+
+    // What is known is said, whatever else is not.
+    let here = at("here", &format!("localhost:{}", redis.address.port()));
+    let others = [slow[0].clone(), here];
+    let error = clear_by(names, &shop, &others).await.unwrap_err();
+    assert!(matches!(error, ClearError::Refused { .. }), "{error}");
+    assert_eq!(keys(&redis, 0).await, 1);
 }
 
 #[tokio::test]

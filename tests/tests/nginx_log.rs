@@ -198,3 +198,66 @@ async fn the_owner_of_the_code_reads_and_a_site_that_is_gone_takes_its_log_with_
     assert!(!gone.exists() && log(&bench).exists());
     Ok(())
 }
+
+/// Removes all folders of logs, as a restore without them does.
+fn lose_the_folders(bench: &Bench) -> Result<()> {
+    for folder in fs::read_dir(bench.layout.nginx_log())? {
+        fs::remove_dir_all(folder?.path())?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn nginx_starts_and_writes_though_the_folders_of_its_logs_were_lost() -> Result<()> {
+    let (mut bench, _members) = plain().await?;
+    let table = bench.table(1);
+    let folder = log(&bench).parent().map(PathBuf::from).unwrap_or_default();
+    std::os::unix::fs::chown(bench.code(), Some(1234), Some(1234))?;
+    bench.router.load(&table).await?;
+    let whose = || fs::metadata(&folder).map(|found| (found.uid(), found.gid(), found.mode()));
+
+    // While it runs: the next look, or the next load of the same text.
+    lose_the_folders(&bench)?;
+    bench.router.tend_logs().await?;
+    assert_eq!(whose()?, (33, 1234, 0o40750));
+    bench.get("/index.php?n=1").await?;
+    assert!(lines(&bench, 1).await?[0].contains("n=1"));
+    lose_the_folders(&bench)?;
+    assert!(!bench.router.load(&table).await?.reloaded);
+    assert_eq!(whose()?, (33, 1234, 0o40750));
+
+    // While it is stopped.
+    let name = bench.settings.container.clone();
+    docker(&["stop", &name])?;
+    lose_the_folders(&bench)?;
+    let before = fs::read(bench.layout.nginx_configuration())?;
+    bench.router.prepare(&table).await?;
+    assert_eq!(fs::read(bench.layout.nginx_configuration())?, before);
+    docker(&["start", &name])?;
+    bench.find_port().await?;
+    bench.get("/index.php?n=2").await?;
+    assert!(lines(&bench, 1).await?[0].contains("n=2"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn logs_go_with_the_key_and_stay_while_there_is_no_text() -> Result<()> {
+    let (mut bench, _members) = plain().await?;
+    bench.get("/index.php").await?;
+    lines(&bench, 1).await?;
+    let text = bench.layout.nginx_configuration();
+    let aside = text.with_extension("aside");
+    fs::rename(&text, &aside)?;
+    bench.router.tend_logs().await?;
+    assert!(log(&bench).exists());
+    fs::rename(&aside, &text)?;
+
+    bench.settings.access_log = AccessLog::Absent;
+    bench.router = bench.another_router(&bench.settings).await?;
+    bench.router.tend_logs().await?;
+    assert!(log(&bench).exists());
+    bench.router.load(&bench.table(1)).await?;
+    bench.router.tend_logs().await?;
+    assert!(!log(&bench).exists());
+    Ok(())
+}

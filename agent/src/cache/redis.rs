@@ -1,9 +1,11 @@
 //! Redis: one database is emptied in the background of the server (`FLUSHDB ASYNC`), never more, and never one that holds
 //! the sessions of an environment, whosever.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use redis::io::AsyncDNSResolver;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
@@ -35,7 +37,8 @@ pub(super) async fn flush(
     Ok(())
 }
 
-/// Two names may stand for one server: what counts is where they lead.
+/// Two names may stand for one server: what counts is where they lead. All are looked up at once, so that the slowest is
+/// what this takes.
 async fn keep_off_sessions(
     names: &dyn Names,
     cache: &ConnectionInfo,
@@ -43,36 +46,57 @@ async fn keep_off_sessions(
     clear: &Clear<'_>,
 ) -> Result<(), ClearError> {
     let number = cache.redis_settings().db();
-    for kept in clear
-        .sessions
-        .iter()
-        .filter(|s| s.database.number == number)
-    {
-        let (host, port) = (&kept.database.host, kept.database.port);
-        let is_own = kept.environment == clear.environment.name;
-        if host.starts_with('/') {
-            // A socket, which no URL of a cache can name.
-            continue;
+    // Each server once, and whether it is this environment's own.
+    let mut stores: BTreeMap<(&str, u16), bool> = BTreeMap::new();
+    for kept in clear.sessions {
+        let database = &kept.database;
+        // A socket is what no URL of a cache can name.
+        if database.number == number && !database.host.starts_with('/') {
+            let is_own = stores.entry((&database.host, database.port)).or_default();
+            *is_own |= kept.environment == clear.environment.name;
         }
-        let found = match names::known(names, host, port).await? {
-            Some(found) => found,
-            None if is_own => return Err(names::unknown(host)),
-            // What leads nowhere does not lead here: another environment's mistake is not this one's.
-            None => continue,
-        };
-        let same = |address: &SocketAddr| servers.iter().flatten().any(|other| other == address);
-        if found.iter().flatten().any(same) {
-            let whose = if is_own {
-                ""
-            } else {
-                " of another environment"
-            };
+    }
+    let looked_up = stores
+        .into_iter()
+        .map(async |((host, port), is_own)| (host, is_own, names::known(names, host, port).await));
+    let looked_up = join_all(looked_up).await;
+    let leads_here = |found: &[Vec<SocketAddr>]| {
+        let mut found = found.iter().flatten();
+        found.any(|address| servers.iter().flatten().any(|other| other == address))
+    };
+    // What is known to be forbidden comes before what is not known.
+    for (_, is_own, found) in &looked_up {
+        if matches!(found, Ok(Some(found)) if leads_here(found)) {
+            let whose = whose(*is_own);
             return Err(refused(format!(
                 "it is the database that holds the sessions{whose}, which are never cleared; give the cache another database or server"
             )));
         }
     }
+    for (host, is_own, found) in looked_up {
+        match found {
+            Ok(None) if is_own => return Err(names::unknown(host)),
+            // What leads nowhere does not lead here: another environment's mistake is not this one's.
+            Ok(_) => {}
+            Err(error) => {
+                let whose = whose(is_own);
+                return Err(ClearError::Unavailable {
+                    detail: format!(
+                        "it may be the database that holds the sessions{whose}: {error}"
+                    ),
+                });
+            }
+        }
+    }
     Ok(())
+}
+
+fn whose(is_own: bool) -> &'static str {
+    if is_own {
+        ""
+    } else {
+        " of another environment"
+    }
 }
 
 fn client(info: ConnectionInfo, cache: &RedisCache) -> Result<Client, ClearError> {

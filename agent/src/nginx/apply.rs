@@ -46,7 +46,15 @@ pub struct NginxRouter {
     disk: Disk,
     control: Control,
     /// Held over a whole `load`: two would confirm each other's revision.
-    turn: Mutex<Trials>,
+    turn: Mutex<Turn>,
+}
+
+/// What the last turn leaves for the next.
+#[derive(Default)]
+struct Turn {
+    trials: Trials,
+    /// The sites that were loaded last: who reads their logs.
+    sites: Vec<Site>,
 }
 
 impl NginxRouter {
@@ -74,12 +82,12 @@ impl NginxRouter {
     /// # Errors
     /// As [`Router::load`], but a container that is not there is none.
     pub async fn prepare(&self, table: &RouteTable) -> Result<(), RouterError> {
-        let mut trials = self.turn.lock().await;
+        let mut turn = self.turn.lock().await;
         self.disk.folders()?;
         match self.control.revision().await {
             Err(e) if nobody_listens(&e) => {
                 let state = self.master.state().await?;
-                self.write_for_start(table, &state, &mut trials).await
+                self.write_for_start(table, &state, &mut turn).await
             }
             _ => Ok(()),
         }
@@ -90,7 +98,7 @@ impl NginxRouter {
         &self,
         table: &RouteTable,
         state: &State,
-        trials: &mut Trials,
+        turn: &mut Turn,
     ) -> Result<(), RouterError> {
         // Between binding and listening nginx refuses, too: only a lasting refusal means that nobody is there.
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -102,6 +110,7 @@ impl NginxRouter {
         {
             self.disk.clear_leftovers()?;
         }
+        self.make_logs(table, turn)?;
         let on_disk = self.disk.read()?;
         let number = on_disk.as_deref().and_then(revision).unwrap_or(0);
         if number > 0 && on_disk == Some(self.render(table, number)?) {
@@ -110,7 +119,11 @@ impl NginxRouter {
         self.write_candidate(table, number + 1)?;
         let image = self.image(state);
         let candidate = self.disk.candidate();
-        match trials.run(self.master.as_ref(), image, &candidate).await {
+        match turn
+            .trials
+            .run(self.master.as_ref(), image, &candidate)
+            .await
+        {
             Err(Trial::NoImage) => {
                 tracing::warn!(
                     image,
@@ -128,8 +141,9 @@ impl NginxRouter {
         table: &RouteTable,
         image: &str,
         served: u64,
-        trials: &mut Trials,
+        turn: &mut Turn,
     ) -> Result<Loaded, RouterError> {
+        self.make_logs(table, turn)?;
         let before = self.disk.read()?;
         let number = before.as_deref().and_then(revision);
         let same = match number {
@@ -153,7 +167,9 @@ impl NginxRouter {
         let next = number.unwrap_or(0).max(served) + 1;
         self.write_candidate(table, next)?;
         let candidate = self.disk.candidate();
-        trials.run(self.master.as_ref(), image, &candidate).await?;
+        turn.trials
+            .run(self.master.as_ref(), image, &candidate)
+            .await?;
         self.disk.commit()?;
         if let Err(error) = self.reload(next).await {
             return Err(self.put_back(before, error).await);
@@ -234,11 +250,20 @@ impl NginxRouter {
         render(table, revision, &self.settings, &self.layout).map_err(not_rendered)
     }
 
+    /// Makes the folders of the logs, also where the text stays: they may have been removed, or not been restored.
+    fn make_logs(&self, table: &RouteTable, turn: &mut Turn) -> Result<(), RouterError> {
+        if self.settings.access_log == AccessLog::Absent {
+            return Ok(());
+        }
+        turn.sites.clone_from(&table.sites);
+        self.disk.logs(table)
+    }
+
     /// Writes a text that is not in place yet, and the files that it names.
     fn write_candidate(&self, table: &RouteTable, revision: u64) -> Result<(), RouterError> {
         let text = self.render(table, revision)?;
         if self.settings.access_log == AccessLog::Written {
-            self.disk.logs(table)?;
+            self.disk.trial_logs(table)?;
         }
         self.disk
             .write_passwords(&passwords(table).map_err(not_rendered)?)?;
@@ -286,12 +311,12 @@ impl NginxRouter {
 #[async_trait]
 impl Router for NginxRouter {
     async fn load(&self, table: &RouteTable) -> Result<Loaded, RouterError> {
-        let mut trials = self.turn.lock().await;
+        let mut turn = self.turn.lock().await;
         self.disk.folders()?;
         let state = self.master.state().await?;
         match (self.control.revision().await, &state) {
             (Ok(served), State::Running { image }) => {
-                self.load_running(table, image, served, &mut trials).await
+                self.load_running(table, image, served, &mut turn).await
             }
             (Ok(_), _) => Err(RouterError::Unavailable {
                 detail: format!(
@@ -301,7 +326,7 @@ impl Router for NginxRouter {
                 ),
             }),
             (Err(e), _) if nobody_listens(&e) => {
-                self.write_for_start(table, &state, &mut trials).await?;
+                self.write_for_start(table, &state, &mut turn).await?;
                 Err(self.how_to_start(&state))
             }
             (Err(e), _) => Err(RouterError::Unavailable {
@@ -311,12 +336,14 @@ impl Router for NginxRouter {
     }
 
     async fn test(&self, table: &RouteTable) -> Result<(), RouterError> {
-        let mut trials = self.turn.lock().await;
+        let mut turn = self.turn.lock().await;
         self.disk.folders()?;
         let state = self.master.state().await?;
         self.write_candidate(table, 0)?;
         let candidate = self.disk.candidate();
-        let tested = trials.run(self.master.as_ref(), self.image(&state), &candidate);
+        let tested = turn
+            .trials
+            .run(self.master.as_ref(), self.image(&state), &candidate);
         Ok(tested.await?)
     }
 
@@ -371,25 +398,27 @@ impl Router for NginxRouter {
     }
 
     async fn tend_logs(&self) -> Result<(), RouterError> {
-        if self.settings.access_log == AccessLog::Absent {
-            return Ok(());
-        }
         // A text that is being put in place names folders that were made for it.
-        let _turn = self.turn.lock().await;
-        let text = self.disk.read()?.unwrap_or_default();
-        let layout = self.layout.clone();
-        let tended = off_the_loop(move || {
-            logs::tend_all(&layout, &text).map_err(|source| RouterError::Io {
-                detail: format!("tend the logs in {}", layout.nginx_log().display()),
-                source,
-            })
-        });
+        let turn = self.turn.lock().await;
+        // Without a text nobody knows which logs are nobody's.
+        let Some(text) = self.disk.read()? else {
+            return Ok(());
+        };
+        if self.settings.access_log == AccessLog::Written {
+            self.disk.folders()?;
+        }
+        let (layout, owners) = (self.layout.clone(), self.disk.owners(turn.sites.clone()));
+        let (reopen, tended) =
+            off_the_loop(move || Ok(logs::tend_all(&layout, &text, &owners))).await?;
         let is_running = async || matches!(self.master.state().await, Ok(State::Running { .. }));
         // Where it does not run, it opens them when it starts.
-        if tended.await? == Reopen::Yes && is_running().await {
+        if reopen == Reopen::Yes && is_running().await {
             self.master.reopen().await?;
         }
-        Ok(())
+        tended.map_err(|source| RouterError::Io {
+            detail: format!("tend the logs in {}", self.layout.nginx_log().display()),
+            source,
+        })
     }
 
     async fn visit(&self, host: &str, path: &str) -> Result<Visit, RouterError> {

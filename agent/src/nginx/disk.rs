@@ -10,11 +10,11 @@ use std::os::unix::fs::{
 use std::path::{Path, PathBuf};
 
 use stratus_core::environment::User;
-use stratus_core::route::RouteTable;
+use stratus_core::route::{RouteTable, Site};
 use stratus_core::router::RouterError;
 
 use super::flip::sync_folder;
-use super::logs;
+use super::logs::{self, Owners};
 use crate::layout::Layout;
 
 /// Password files kept that no text names any more.
@@ -78,10 +78,24 @@ impl Disk {
         self.layout.nginx().join("candidate")
     }
 
-    /// Makes the folders of the logs that the text for `table` names.
+    /// Makes the folders of the logs that the text for `table` names: without one nginx does not start.
     pub(super) fn logs(&self, table: &RouteTable) -> Result<(), RouterError> {
-        logs::folders(table, &self.layout, &self.candidate(), self.user)
+        logs::folders(&self.layout, &self.owners(table.sites.clone()))
             .map_err(|e| failed("make the folders of logs".to_owned(), e))
+    }
+
+    /// Makes those that stand for them while the text is tested.
+    pub(super) fn trial_logs(&self, table: &RouteTable) -> Result<(), RouterError> {
+        logs::trial_folders(table, &self.candidate())
+            .map_err(|e| failed("make the folders of logs for a test".to_owned(), e))
+    }
+
+    /// Whose the logs of `sites` are.
+    pub(super) fn owners(&self, sites: Vec<Site>) -> Owners {
+        Owners {
+            nginx: self.user,
+            sites,
+        }
     }
 
     /// Writes a text that is not in place yet; durable when it returns.
