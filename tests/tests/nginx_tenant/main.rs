@@ -123,6 +123,9 @@ async fn every_allowed_directive_is_taken_and_does_what_it_says() -> Result<()> 
     shop.bench.file(1, "pub/admin.php", "<?php // secret")?;
     shop.bench.file(1, "pub/a.jpg", "jpg")?;
     shop.bench.file(1, "pub/feed.xml", "feed")?;
+    shop.bench.file(1, "pub/img/p/1/1-home.jpg", "one")?;
+    shop.bench.file(1, "pub/img/p/4/2/42.jpg", "two")?;
+    shop.bench.file(1, "pub/img/p/1/2/3/123-big.jpg", "three")?;
     shop.bench.working_file("pub/media/catalog/a.txt", "text")?;
     shop.bench.working_file("pub/media/a.png", "png")?;
     let updated = shop.machine.update_rules(&shop.environment).await?;
@@ -171,7 +174,43 @@ async fn every_allowed_directive_is_taken_and_does_what_it_says() -> Result<()> 
     );
     assert_eq!(shop.get("/feed").await.text(), "feed");
     assert_eq!(shop.status("/feed/none").await, 503, "the named location");
+    pictures_are_found_and_groups_begin_no_header(&shop).await?;
     assert_eq!(shop.get("/").await.generation(), Some(1));
+    Ok(())
+}
+
+/// What the samples' rules with groups do.
+async fn pictures_are_found_and_groups_begin_no_header(shop: &Shop) -> Result<()> {
+    for (path, picture) in [
+        ("/1-home/shoe.jpg", "one"),
+        ("/42/shoe.jpg", "two"),
+        ("/123-big/shoe.jpg", "three"),
+    ] {
+        assert_eq!(shop.get(path).await.text(), picture, "{path}");
+    }
+    // What is raw stays so: no line break begins a header.
+    for (path, host, leads_to) in [
+        (
+            "/a%0d%0aX-Evil:1/index.php",
+            "",
+            "https://shop.example.test/a%0d%0aX-Evil:1/",
+        ),
+        (
+            "/a%0dX-Evil:1",
+            "www.other.test",
+            "http://other.test/a%0DX-Evil:1",
+        ),
+    ] {
+        let request = hyper::Request::get(path).header("x-shop", host);
+        let reply = shop
+            .bench
+            .kept()
+            .await?
+            .send(request, bytes::Bytes::new())
+            .await?;
+        assert_eq!((reply.status, header(&reply, "location")), (301, leads_to));
+        assert_eq!(header(&reply, "x-evil"), "");
+    }
     Ok(())
 }
 

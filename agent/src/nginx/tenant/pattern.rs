@@ -49,6 +49,10 @@ struct Group {
     repeats: bool,
     /// Whether a numbered group in it holds what is held, or looked at, elsewhere, too.
     covers: bool,
+    /// Its place among the numbered groups, if it is one.
+    place: Option<usize>,
+    /// Most characters that it can hold; `u32::MAX` is without an end.
+    longest: u32,
 }
 
 struct Reader<'a> {
@@ -60,6 +64,9 @@ struct Reader<'a> {
     overlap: bool,
     /// Whether there is a choice outside all groups.
     choice: bool,
+    /// Most characters of what stands before the place that is read, and of each numbered group.
+    last: u32,
+    numbered: Vec<u32>,
 }
 
 impl Pattern {
@@ -86,6 +93,17 @@ impl Pattern {
     pub fn overlaps(&self) -> bool {
         Reader::of(&self.0).is_ok_and(|reader| reader.overlap)
     }
+
+    /// Most characters that the group with a number can hold, counted from 1: `u32::MAX` where there is no end, 0 where
+    /// there is no such group. Never too few.
+    pub fn longest(&self, group: u8) -> u32 {
+        let Ok(reader) = Reader::of(&self.0) else {
+            return u32::MAX;
+        };
+        let place = usize::from(group).checked_sub(1);
+        let found = place.and_then(|place| reader.numbered.get(place));
+        found.copied().unwrap_or_default()
+    }
 }
 
 /// An expression with the limit that it is given to nginx with. Beyond it nginx takes a `map` as if nothing matched, and
@@ -108,6 +126,8 @@ impl<'a> Reader<'a> {
             endless: 0,
             overlap: false,
             choice: false,
+            last: 0,
+            numbered: Vec::new(),
         };
         reader.read()?;
         Ok(reader)
@@ -116,15 +136,31 @@ impl<'a> Reader<'a> {
     fn read(&mut self) -> Result<(), &'static str> {
         while let Some(c) = self.rest.next() {
             match c {
-                '\\' => self.escape()?,
-                '[' => self.class()?,
+                '\\' => {
+                    self.escape()?;
+                    if self.before == Before::Simple {
+                        self.hold(1);
+                    }
+                }
+                '[' => {
+                    self.class()?;
+                    self.hold(1);
+                }
                 '(' => self.open()?,
                 ')' => {
-                    let repeats = self
+                    let Group {
+                        repeats,
+                        place,
+                        longest,
+                        ..
+                    } = self
                         .groups
                         .pop()
-                        .ok_or("closes a group that is not open; take out `)`")?
-                        .repeats;
+                        .ok_or("closes a group that is not open; take out `)`")?;
+                    if let Some(held) = place.and_then(|place| self.numbered.get_mut(place)) {
+                        *held = longest;
+                    }
+                    self.hold(longest);
                     if repeats && let Some(outer) = self.groups.last_mut() {
                         outer.repeats = true;
                     }
@@ -141,13 +177,28 @@ impl<'a> Reader<'a> {
                     self.choice |= c == '|' && self.groups.is_empty();
                     self.before = Before::Nothing;
                 }
-                _ => self.before = Before::Simple,
+                _ => {
+                    self.before = Before::Simple;
+                    self.hold(u32::try_from(c.len_utf8()).unwrap_or(u32::MAX));
+                }
             }
         }
         if self.groups.is_empty() {
             Ok(())
         } else {
             Err("does not close a group; add `)`")
+        }
+    }
+
+    /// Something of so many characters stands here.
+    fn hold(&mut self, characters: u32) {
+        self.last = characters;
+        self.grow(characters);
+    }
+
+    fn grow(&mut self, characters: u32) {
+        if let Some(group) = self.groups.last_mut() {
+            group.longest = group.longest.saturating_add(characters);
         }
     }
 
@@ -194,6 +245,7 @@ impl<'a> Reader<'a> {
     fn open(&mut self) -> Result<(), &'static str> {
         const ONLY: &str = "holds a group of a kind that is not allowed; use (…), (?:…), (?=…), (?!…), (?<=…) or (?<!…)";
         self.before = Before::Nothing;
+        let mut place = None;
         let covers = match self.rest.peek() {
             Some('*') => return Err(ONLY),
             Some('?') => {
@@ -218,12 +270,17 @@ impl<'a> Reader<'a> {
             }
             _ => {
                 self.overlap |= self.groups.iter().any(|group| group.covers);
+                place = Some(self.numbered.len());
+                // As long as it is open, it has no end.
+                self.numbered.push(u32::MAX);
                 true
             }
         };
         self.groups.push(Group {
             repeats: false,
             covers,
+            place,
+            longest: 0,
         });
         Ok(())
     }
@@ -239,6 +296,7 @@ impl<'a> Reader<'a> {
         let closed = self.rest.clone().nth(inside.chars().count()) == Some('}');
         if !closed || !is_number(least) || !(most.is_empty() || is_number(most)) {
             self.before = Before::Simple;
+            self.hold(1);
             return Ok(());
         }
         let within = |text: &str| text.parse::<u32>().is_ok_and(|n| n <= COUNT_MAX);
@@ -273,6 +331,10 @@ impl<'a> Reader<'a> {
         if let Some(group) = self.groups.last_mut() {
             group.repeats = true;
         }
+        self.grow(match most {
+            Some(most) => self.last.saturating_mul(most.saturating_sub(1)),
+            None => u32::MAX,
+        });
         // Lazy or possessive.
         self.rest.next_if(|c| matches!(c, '?' | '+'));
         self.before = Before::Nothing;
@@ -356,6 +418,24 @@ mod tests {
         ] {
             let printed = format!("(*LIMIT_MATCH={steps}){expression}");
             assert_eq!(limited(expression), printed);
+        }
+    }
+
+    #[test]
+    fn the_most_that_a_group_can_hold_is_known() {
+        let endless = u32::MAX;
+        for (expression, longest) in [
+            (r"^/(\d)(-[\w-]+)?/.+\.jpg$", [1, endless, 0]),
+            (r"(\d{4})-(\d{1,2})?(x{2,})", [4, 2, endless]),
+            ("(a|bc)(?:d)(e?)", [3, 1, 0]),
+            ("((?:ab){3}c)(d)+([ef]*)", [7, 1, endless]),
+            ("((a*)b)(c)", [endless, endless, 1]),
+            ("(é{2})({)(\\.[.]{2}+)", [4, 1, 3]),
+            ("(?i)(?:(a{3})|(b))x(?=(c))", [3, 1, 1]),
+        ] {
+            let pattern = Pattern::parse(expression).unwrap();
+            let found = [1, 2, 3].map(|group| pattern.longest(group));
+            assert_eq!(found, longest, "{expression}");
         }
     }
 

@@ -1,8 +1,10 @@
 //! From files to rules: which directives stand where, and everything that is wrong with them at once.
 //!
-//! What one directive's words mean is read in `read/values.rs`, `read/flow.rs`, `read/paths.rs` and `read/map.rs`.
+//! What one directive's words mean is read in `read/values.rs`, `read/flow.rs`, `read/paths.rs` and `read/map.rs`; what
+//! all of them may do together in `read/origin.rs` and `read/groups.rs`.
 
 mod flow;
+mod groups;
 mod map;
 mod origin;
 mod paths;
@@ -16,7 +18,7 @@ use self::origin::{Origins, Sum};
 use super::allowed::{Allowed, Context, Times, find, refusal};
 use super::passwords;
 use super::rules::{Location, Map, Place, Rule, Rules, Target};
-use super::text::{Names, definition};
+use super::text::{Names, Text, definition};
 use crate::nginx::config::parse::{Limits, Node, parse};
 use crate::nginx::place::Places;
 
@@ -127,8 +129,8 @@ struct Given<'a> {
 
 /// What is looked at again when all variables are known.
 enum Told {
-    /// A rule.
-    Rule(Rule),
+    /// A rule, and what the groups in it are parts of, where that is known.
+    Rule(Rule, Option<Text>),
     /// A map, by its place among all.
     Map(usize),
 }
@@ -143,6 +145,8 @@ struct Reader<'a> {
     places: BTreeSet<Place>,
     /// Named locations that rules lead to, and where they do.
     wanted: Vec<(String, Refusal)>,
+    /// What the pattern of the `if` around was matched against, as long as its groups are in force.
+    matched: Option<Text>,
     /// Rules and where they stand, and the names of maps.
     told: Vec<(Told, Refusal)>,
     refusals: Vec<Refusal>,
@@ -157,6 +161,7 @@ impl<'a> Reader<'a> {
             rules: Rules::default(),
             places: BTreeSet::new(),
             wanted: Vec::new(),
+            matched: None,
             told: Vec::new(),
             refusals: Vec::new(),
         }
@@ -282,7 +287,10 @@ impl<'a> Reader<'a> {
             self.wanted
                 .push((to.clone(), self.refusal(node.line, name, why)));
         }
-        self.tell(Told::Rule(rule.clone()), node);
+        if groups::are_replaced(&rule, &self.rules.maps) {
+            self.matched = None;
+        }
+        self.tell(Told::Rule(rule.clone(), self.matched.clone()), node);
         Ok(Some(rule))
     }
 
@@ -306,8 +314,10 @@ impl<'a> Reader<'a> {
                     condition: condition.clone(),
                     then: Vec::new(),
                 };
-                self.tell(Told::Rule(bare), node);
+                self.tell(Told::Rule(bare, None), node);
+                self.matched = groups::matched(&condition).cloned();
                 let then = self.rules(block, Context::If, scope, &mut seen);
+                self.matched = None;
                 Ok(Some(Rule::If { condition, then }))
             }
             "limit_except" => {
@@ -420,7 +430,7 @@ impl<'a> Reader<'a> {
     fn check_texts(&mut self) {
         let told = std::mem::take(&mut self.told);
         let rules = told.iter().filter_map(|(told, _)| match told {
-            Told::Rule(rule) => Some(rule),
+            Told::Rule(rule, matched) => Some((rule, matched.as_ref())),
             Told::Map(_) => None,
         });
         let origins = match Origins::of(&rules, &self.rules.maps) {
@@ -431,8 +441,8 @@ impl<'a> Reader<'a> {
         let mut found = Vec::new();
         for (told, here) in &told {
             let checked = match told {
-                Told::Rule(rule) => origins
-                    .check_header(rule)
+                Told::Rule(rule, matched) => origins
+                    .check_header(rule, matched.as_ref())
                     .and_then(|()| origins.check_growth(rule))
                     .and_then(|()| sum.add(origins.cost(rule)))
                     .and_then(|()| match rule {

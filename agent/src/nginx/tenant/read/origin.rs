@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::nginx::tenant::pattern::Pattern;
 use crate::nginx::tenant::rules::{Entry, Key, Map, Rule, Target, Test};
 use crate::nginx::tenant::text::{Piece, Text};
 
@@ -26,6 +27,8 @@ const DEPTH_MAX: usize = 32;
 const GROWING_MAX: usize = 20;
 /// Bytes that such a value may add.
 const GROWTH_MAX: usize = 64;
+/// Characters of a group that may stand in a path more than once.
+const SHORT_MAX: u32 = 64;
 /// Rewrites without a flag that lead a path on, in one place.
 const ONWARD_MAX: usize = 8;
 /// Headers with variables in one place.
@@ -51,28 +54,50 @@ pub struct Origins<'a> {
     query_breaks: bool,
 }
 
-/// A text that a variable is given, and whether groups in it are harmless.
-type Given<'a> = (&'a str, &'a Text, bool);
+/// What the groups in a text are parts of.
+#[derive(Debug, Clone, Copy)]
+enum Groups<'a> {
+    /// A path, or something that is not known.
+    Path,
+    /// What is escaped, or can hold no line break.
+    Clean,
+    /// This text.
+    Of(&'a Text),
+}
+
+impl<'a> Groups<'a> {
+    /// Those of a rule that the pattern of an `if` around it was matched for.
+    fn matched(text: Option<&'a Text>) -> Self {
+        text.map_or(Self::Path, Self::Of)
+    }
+}
+
+/// A text that a variable is given, and what groups in it are parts of.
+type Given<'a> = (&'a str, &'a Text, Groups<'a>);
 
 impl<'a> Origins<'a> {
-    /// Follows all values of `rules` and `maps`.
+    /// Follows all values of `rules` and `maps`. With each rule stands what its groups are parts of, where that is known.
     ///
     /// # Errors
     /// When variables are made of each other too many times.
     pub fn of(
-        rules: &(impl Iterator<Item = &'a Rule> + Clone),
+        rules: &(impl Iterator<Item = (&'a Rule, Option<&'a Text>)> + Clone),
         maps: &'a [Map],
     ) -> Result<Self, String> {
         let mut given = Vec::new();
-        for rule in rules.clone() {
+        for (rule, matched) in rules.clone() {
             if let Rule::Set { variable, value } = rule {
-                given.push((variable.as_str(), value, false));
+                given.push((variable.as_str(), value, Groups::matched(matched)));
             }
         }
         for map in maps {
             given.extend(map.entries.iter().map(|entry| {
-                let name = map.variable.as_str();
-                (name, &entry.value, has_clean_groups(map, entry))
+                let groups = if has_clean_groups(map, entry) {
+                    Groups::Clean
+                } else {
+                    Groups::Path
+                };
+                (map.variable.as_str(), &entry.value, groups)
             }));
         }
         let mut origins = Self {
@@ -82,7 +107,10 @@ impl<'a> Origins<'a> {
         };
         origins.follow(&given)?;
         // A line break in a variable reaches the query, and by that other variables.
-        if rules.clone().any(|rule| origins.leads_into_query(rule)) {
+        if rules
+            .clone()
+            .any(|(rule, _)| origins.leads_into_query(rule))
+        {
             origins.query_breaks = true;
             origins.follow(&given)?;
         }
@@ -92,9 +120,9 @@ impl<'a> Origins<'a> {
     fn follow(&mut self, given: &[Given<'a>]) -> Result<(), String> {
         for _ in 0..DEPTH_MAX {
             let mut changed = false;
-            for (name, text, clean_groups) in given {
+            for (name, text, groups) in given {
                 let made_of = self.names(text);
-                let mut value = self.value(text, *clean_groups);
+                let mut value = self.value(text, *groups);
                 if made_of.contains(name) {
                     // Its own growth is counted by itself.
                     value.size = value.size.saturating_sub(1);
@@ -129,7 +157,7 @@ impl<'a> Origins<'a> {
         names
     }
 
-    fn value(&self, text: &Text, clean_groups: bool) -> Value {
+    fn value(&self, text: &Text, groups: Groups<'_>) -> Value {
         let mut value = Value::default();
         let mut holds = false;
         for piece in &text.0 {
@@ -137,7 +165,11 @@ impl<'a> Origins<'a> {
                 Piece::Text(_) => continue,
                 Piece::Own(name) => self.values.get(name.as_str()).copied().unwrap_or_default(),
                 Piece::Group(_) => Value {
-                    breaks: !clean_groups,
+                    breaks: match groups {
+                        Groups::Path => true,
+                        Groups::Clean => false,
+                        Groups::Of(text) => self.value(text, Groups::Path).breaks,
+                    },
                     size: 1,
                     asked: 1,
                 },
@@ -162,7 +194,7 @@ impl<'a> Origins<'a> {
             Rule::Rewrite { replacement, .. } => {
                 let query = behind_question_mark(replacement);
                 // Groups are escaped there.
-                self.value(&query, true).breaks
+                self.value(&query, Groups::Clean).breaks
             }
             Rule::TryFiles {
                 otherwise: Target::Path(text),
@@ -171,25 +203,27 @@ impl<'a> Origins<'a> {
             | Rule::ErrorPage {
                 target: Target::Path(text),
                 ..
-            } => self.value(text, false).breaks,
+            } => self.value(text, Groups::Path).breaks,
             _ => false,
         }
     }
 
-    /// Refuses a rule that could put a line break into a header.
-    pub fn check_header(&self, rule: &Rule) -> Result<(), String> {
+    /// Refuses a rule that could put a line break into a header. `matched` is what its groups are parts of, where that
+    /// is known.
+    pub fn check_header(&self, rule: &Rule, matched: Option<&Text>) -> Result<(), String> {
+        let groups = Groups::matched(matched);
         match rule {
-            Rule::Line { name, words } if name == "add_header" => {
-                words.iter().try_for_each(|word| self.no_break(word, false))
-            }
+            Rule::Line { name, words } if name == "add_header" => words
+                .iter()
+                .try_for_each(|word| self.no_break(word, groups)),
             Rule::Return {
                 status: None | Some(301 | 302 | 303 | 307 | 308),
                 text: Some(text),
-            } => self.no_break(text, false),
+            } => self.no_break(text, groups),
             Rule::ErrorPage {
                 target: Target::Path(text),
                 ..
-            } if !text.beginning().starts_with('/') => self.no_break(text, false),
+            } if !text.beginning().starts_with('/') => self.no_break(text, groups),
             Rule::Rewrite {
                 replacement, flag, ..
             } => {
@@ -197,7 +231,7 @@ impl<'a> Origins<'a> {
                     || !replacement.beginning().starts_with('/');
                 // nginx escapes the groups of a rewrite that redirects.
                 if redirects {
-                    self.no_break(replacement, true)
+                    self.no_break(replacement, Groups::Clean)
                 } else {
                     Ok(())
                 }
@@ -206,9 +240,9 @@ impl<'a> Origins<'a> {
         }
     }
 
-    fn no_break(&self, text: &Text, clean_groups: bool) -> Result<(), String> {
+    fn no_break(&self, text: &Text, groups: Groups<'_>) -> Result<(), String> {
         for piece in &text.0 {
-            if !self.value(&Text(vec![piece.clone()]), clean_groups).breaks {
+            if !self.value(&Text(vec![piece.clone()]), groups).breaks {
                 continue;
             }
             return Err(match piece {
@@ -216,7 +250,7 @@ impl<'a> Origins<'a> {
                     "`${number}` can hold a line break, which would begin another header; write `rewrite PATTERN ADDRESS permanent;`, which escapes it"
                 ),
                 Piece::Own(name) => format!(
-                    "`${name}` can hold a line break, for it is made of a path; make it of `$request_uri`"
+                    "`${name}` can hold a line break, for it is made of a path; make it of `$request_uri`, or look it up as in `map $host ${name} {{ ~^www\\.(.+)$ $1; }}`"
                 ),
                 Piece::Variable(name) if is_query(name) => format!(
                     "`${name}` can hold a line break, for another rule here leads a path into the query; use `$request_uri`"
@@ -252,9 +286,12 @@ impl<'a> Origins<'a> {
                 if matches!(flag.as_deref(), Some("redirect" | "permanent")) {
                     return Ok(());
                 }
-                self.looked_up_again(replacement, 1, !pattern.overlaps())?;
+                self.looked_up_again(replacement, 1, Some(pattern))?;
                 let path = before_question_mark(replacement);
-                if flag.is_none() && self.value(&path, false).asked > 0 && self.foreign(&path) {
+                if flag.is_none()
+                    && self.value(&path, Groups::Path).asked > 0
+                    && self.foreign(&path)
+                {
                     return Err(
                         "goes on with the path and adds a variable to it; add `last`".to_owned(),
                     );
@@ -269,7 +306,7 @@ impl<'a> Origins<'a> {
                 target: Target::Path(text),
                 ..
             } => {
-                self.looked_up_again(text, 2, false)?;
+                self.looked_up_again(text, 2, None)?;
                 self.bounded(text)
             }
             Rule::Line { words, .. } => words.iter().try_for_each(|word| self.bounded(word)),
@@ -281,7 +318,7 @@ impl<'a> Origins<'a> {
     }
 
     fn bounded(&self, text: &Text) -> Result<(), String> {
-        if self.value(text, false).size > SIZE_MAX {
+        if self.value(text, Groups::Path).size > SIZE_MAX {
             return Err(format!(
                 "it is made of more than {SIZE_MAX} variables, those counted that yours are made of; write fewer"
             ));
@@ -289,14 +326,23 @@ impl<'a> Origins<'a> {
         Ok(())
     }
 
-    /// A path that holds the old one twice doubles each time it is looked up.
-    fn looked_up_again(&self, text: &Text, most: u32, apart: bool) -> Result<(), String> {
+    /// A path that holds the old one twice doubles each time it is looked up. Of the groups of `pattern`, those that
+    /// are always short double nothing.
+    fn looked_up_again(
+        &self,
+        text: &Text,
+        most: u32,
+        pattern: Option<&Pattern>,
+    ) -> Result<(), String> {
+        let longest = |group| pattern.map_or(u32::MAX, |pattern| pattern.longest(group));
         let mut groups: BTreeMap<u8, u32> = BTreeMap::new();
         let mut names: BTreeMap<&str, u32> = BTreeMap::new();
         let (mut path, mut query) = (0, 0);
         for piece in &text.0 {
             match piece {
-                Piece::Group(number) => *groups.entry(*number).or_default() += 1,
+                Piece::Group(number) if longest(*number) > SHORT_MAX => {
+                    *groups.entry(*number).or_default() += 1;
+                }
                 Piece::Variable(name) if PATH.contains(&name.as_str()) => path += 1,
                 Piece::Variable(name) if QUERY.contains(&name.as_str()) => query += 1,
                 Piece::Variable(name) if is_query(name) => {
@@ -308,10 +354,10 @@ impl<'a> Origins<'a> {
                         .get(name.as_str())
                         .map_or(0, |value| value.asked);
                 }
-                Piece::Variable(_) | Piece::Text(_) => {}
+                Piece::Group(_) | Piece::Variable(_) | Piece::Text(_) => {}
             }
         }
-        path += if apart {
+        path += if pattern.is_some_and(|pattern| !pattern.overlaps()) {
             groups.values().copied().max().unwrap_or_default()
         } else {
             groups.values().sum()
@@ -329,7 +375,7 @@ impl<'a> Origins<'a> {
     /// Whether a text holds a variable that neither path nor query is in, and that a request can make long.
     fn foreign(&self, text: &Text) -> bool {
         text.0.iter().any(|piece| {
-            let value = self.value(&Text(vec![piece.clone()]), false);
+            let value = self.value(&Text(vec![piece.clone()]), Groups::Path);
             value.size > 1 && value.asked == 0
         })
     }
@@ -345,9 +391,9 @@ impl<'a> Origins<'a> {
     /// How much nginx may have to build for a rule before it knows the answer.
     pub fn cost(&self, rule: &Rule) -> u32 {
         match rule {
-            Rule::Set { value, .. } => self.value(value, false).size,
+            Rule::Set { value, .. } => self.value(value, Groups::Path).size,
             Rule::If { condition, .. } => match &condition.test {
-                Test::Equals(text, _) => self.value(text, false).size,
+                Test::Equals(text, _) => self.value(text, Groups::Path).size,
                 Test::Holds | Test::Matches(..) => 0,
             },
             _ => 0,
@@ -358,9 +404,9 @@ impl<'a> Origins<'a> {
     pub fn cost_of_map(&self, map: &Map) -> u32 {
         let values = map.entries.iter();
         let most = values
-            .map(|entry| self.value(&entry.value, false).size)
+            .map(|entry| self.value(&entry.value, Groups::Path).size)
             .max();
-        self.value(&map.source, false).size + most.unwrap_or_default()
+        self.value(&map.source, Groups::Path).size + most.unwrap_or_default()
     }
 
     /// Refuses a map one of whose values is made of too much, or of the map.
@@ -457,7 +503,8 @@ fn has_clean_groups(map: &Map, entry: &Entry) -> bool {
         && own(&entry.value).next().is_none()
 }
 
-fn own(text: &Text) -> impl Iterator<Item = &str> {
+/// The variables of the tenant in a text.
+pub fn own(text: &Text) -> impl Iterator<Item = &str> {
     text.0.iter().filter_map(|piece| match piece {
         Piece::Own(name) => Some(name.as_str()),
         _ => None,

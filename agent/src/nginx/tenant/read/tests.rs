@@ -1,5 +1,7 @@
 //! What is accepted and what is refused, by directive; and the payloads of configuration injections that became known.
 
+mod groups;
+
 use std::path::Path;
 
 use proptest::prelude::*;
@@ -456,6 +458,10 @@ fn no_few_lines_make_a_request_build_texts_without_end() {
         "rewrite ^ /$uri$uri;".to_owned(),
         "rewrite ^(.*)$ /$1$1 last;".to_owned(),
         "rewrite ^/((.*)a)$ /$1/$2 last;".to_owned(),
+        r"rewrite ^/(\d+)$ /$1$1 last;".to_owned(),
+        r"rewrite ^/((\d)+x*)$ /$1$1 last;".to_owned(),
+        r#"rewrite "^/(.{60}.{60})(.*)$" /$1$1$2 last;"#.to_owned(),
+        r"location ~ ^/(\d)$ { try_files $uri /$1$1$1; }".to_owned(),
         "rewrite ^/(.*)$ /$http_a/$1;".to_owned(),
         "set $x $uri$uri; rewrite ^ /$x last;".to_owned(),
         "rewrite ^ /x?$args&$args last;".to_owned(),
@@ -472,6 +478,7 @@ fn no_few_lines_make_a_request_build_texts_without_end() {
         "set $t ''; if ($arg_a) { set $t A; } if ($arg_b) { set $t \"${t}B\"; } if ($t = AB) { return 403; }",
         "rewrite ^/a/(.*)/(.*)$ /i.php?a=$1&b=$2 last;",
         "rewrite ^/(a|b)/(.*)$ /$2/$1;",
+        r#"rewrite "^/(\d{4})/((?:ab){2})(.*)$" /$1/$1-$2$2/$3;"#,
         "location / { try_files $uri $uri/ /index.php?q=$uri&$args; }",
         "rewrite ^/((.*)a)$ https://x/$1/$2 permanent;",
     ] {
