@@ -443,6 +443,7 @@ impl<'a> Reader<'a> {
             let checked = match told {
                 Told::Rule(rule, matched) => origins
                     .check_header(rule, matched.as_ref())
+                    .and_then(|()| groups::check_alone(rule, &self.rules.maps))
                     .and_then(|()| origins.check_growth(rule))
                     .and_then(|()| sum.add(origins.cost(rule)))
                     .and_then(|()| match rule {
@@ -455,6 +456,7 @@ impl<'a> Reader<'a> {
                     let map = &self.rules.maps[*index];
                     origins
                         .check_map(map)
+                        .and_then(|()| groups::check_map_alone(map, &self.rules.maps))
                         .and_then(|()| sum.add(origins.cost_of_map(map)))
                 }
             };

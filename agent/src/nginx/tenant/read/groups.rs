@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 
 use super::origin::own;
-use crate::nginx::tenant::rules::{Condition, Key, Map, Rule, Test, Truth};
-use crate::nginx::tenant::text::Text;
+use crate::nginx::tenant::rules::{Condition, Key, Map, Rule, Target, Test, Truth};
+use crate::nginx::tenant::text::{Piece, Text};
 
 /// What a condition's pattern is matched against, where it must match.
 pub fn matched(condition: &Condition) -> Option<&Text> {
@@ -27,6 +27,52 @@ pub fn are_replaced(rule: &Rule, maps: &[Map]) -> bool {
         Rule::Return { text: None, .. } => false,
         _ => true,
     }
+}
+
+/// Refuses a group beside a variable that replaces the groups while the text is built: nginx measures the pieces first and
+/// writes them then, and one that has grown in between is written past the end.
+pub fn check_alone(rule: &Rule, maps: &[Map]) -> Result<(), String> {
+    let words = match rule {
+        Rule::Set { value: text, .. }
+        | Rule::Rewrite {
+            replacement: text, ..
+        }
+        | Rule::Return {
+            text: Some(text), ..
+        }
+        | Rule::TryFiles {
+            otherwise: Target::Path(text),
+            ..
+        }
+        | Rule::ErrorPage {
+            target: Target::Path(text),
+            ..
+        } => return check_text(text, maps),
+        Rule::Line { words, .. } => words,
+        Rule::If { condition, .. } => match &condition.test {
+            Test::Equals(text, _) => return check_text(text, maps),
+            Test::Holds | Test::Matches(..) => return Ok(()),
+        },
+        _ => return Ok(()),
+    };
+    words.iter().try_for_each(|word| check_text(word, maps))
+}
+
+/// The same for the values of a map.
+pub fn check_map_alone(map: &Map, maps: &[Map]) -> Result<(), String> {
+    let mut values = map.entries.iter().map(|entry| &entry.value);
+    values.try_for_each(|value| check_text(value, maps))
+}
+
+fn check_text(text: &Text, maps: &[Map]) -> Result<(), String> {
+    let has_group = text.0.iter().any(|piece| matches!(piece, Piece::Group(_)));
+    if has_group && asks_patterns(text, maps) {
+        return Err(
+            "holds a group beside a variable whose `map` has patterns, which replaces the groups; `set` a variable to the group first, or use `$request_uri`"
+                .to_owned(),
+        );
+    }
+    Ok(())
 }
 
 /// Whether a text leads to a map with patterns, be it by other maps.

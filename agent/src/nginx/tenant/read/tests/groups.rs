@@ -44,6 +44,31 @@ fn groups_of_an_if_are_as_clean_as_what_it_looks_at_until_others_replace_them() 
     );
 }
 
+#[test]
+fn a_group_stands_beside_no_variable_that_replaces_the_groups() {
+    let maps = r"map $host $site { ~^www\.(.+)$ $1; } map $host $plain { a b; } map $plain $behind { a $site; }";
+    for good in [
+        "rewrite ^/(.*)$ /x/$1/$plain last;",
+        "set $a $1; rewrite ^ https://$site$request_uri permanent;",
+    ] {
+        both(maps, good).unwrap_or_else(|why| panic!("{good}: {why}"));
+    }
+    for bad in [
+        "rewrite ^/(.*)$ /x/$1/$site last;",
+        "rewrite ^/(.*)$ https://$site/$1 permanent;",
+        "rewrite ^/(.*)$ /x/$behind/$1 last;",
+        "if ($host ~ (.*)) { set $a $1$site; }",
+        "location ~ ^/(.*)$ { try_files $uri /x/$1/$site; }",
+        "location ~ ^/(.*)$ { error_page 404 /x/$1/$site; }",
+    ] {
+        let why = both(maps, bad).expect_err(bad);
+        assert!(why.contains("which replaces the groups"), "{bad}: {why}");
+    }
+    let grown = format!("{maps} map $uri $b {{ ~^(.*)$ $1$site; }}");
+    let why = both(&grown, "").expect_err("a value of a map is a text, too");
+    assert!(why.contains("which replaces the groups"), "{why}");
+}
+
 /// What the makers of common applications tell their users to write, as far as its directives are allowed.
 const SHOPS: [(&str, &str); 6] = [
     (
