@@ -242,7 +242,7 @@ impl Crons {
         let why = match removed {
             Ok(Err(ShuttingDown)) => return Err(ShuttingDown),
             Ok(Ok(Ok(()))) => return Ok(()),
-            Ok(Ok(Err(error))) => chain(&error).to_string(),
+            Ok(Ok(Err(error))) => chain(&error),
             Err(_) => format!("not within {} s", REMOVED_WITHIN.as_secs()),
         };
         tracing::warn!(task = %id, why, "a cron's container is not removed");
