@@ -6,6 +6,7 @@ use stratus_core::Store;
 use stratus_core::fault::Fault;
 use stratus_core::operation::decide::SETTLE_TRIES;
 use stratus_core::operation::{Direction, Kind, Mode, Outcome, Step};
+use stratus_core::store::Operation;
 use stratus_server::engine::ControlError;
 use stratus_server::engine::act::Actor;
 use stratus_server::engine::admission::SubmitError;
@@ -31,13 +32,7 @@ async fn a_stuck_operation_holds_its_environment_over_a_restart_until_it_is_help
         "{stuck:?}"
     );
 
-    let Control {
-        machine,
-        store,
-        clock,
-        ..
-    } = control;
-    let control = Control::over(machine, store, clock, |actor| actor);
+    let control = control.started_again();
     control.engine.recover().await.unwrap();
     let refused = control.submit(init()).await.unwrap_err();
     let expected = format!(
@@ -111,13 +106,7 @@ async fn a_shutdown_stops_between_steps_and_the_next_start_goes_on() {
     let refused = control.submit(init()).await.unwrap_err();
     assert!(matches!(refused, SubmitError::ShuttingDown), "{refused}");
 
-    let Control {
-        machine,
-        store,
-        clock,
-        ..
-    } = control;
-    let control = Control::over(machine, store, clock, |actor| actor);
+    let control = control.started_again();
     control.engine.recover().await.unwrap();
     assert_eq!(control.ended(&switch.id).await, Outcome::Completed);
 }
@@ -142,45 +131,50 @@ async fn a_shutdown_leaves_nobody_waiting_for_a_pool_that_stands_still() {
     let stored = control.store.operation(&deploy.id).await.unwrap().unwrap();
     assert_eq!(stored.outcome, None, "the rest can wait");
 
-    let Control {
-        machine,
-        store,
-        clock,
-        ..
-    } = control;
-    let control = Control::over(machine, store, clock, |actor| actor);
+    let control = control.started_again();
     control.engine.recover().await.unwrap();
     assert_eq!(control.ended(&deploy.id).await, Outcome::Completed);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_deployment_that_is_stuck_with_its_pool_frozen_shows_the_maintenance_page_until_it_is_helped()
- {
-    let fail = Fail {
+/// An engine whose hooks fail, and whose traffic never counts as moved back: `side` says whether it is.
+fn failing_both_ways(side: Side) -> (Control, Arc<Failing>) {
+    let back = Fail {
         step: Step::Route,
         direction: Direction::Back,
-        side: Side::Before,
+        side,
         fault: Fault::Transient,
         times: FOR_EVER,
     };
-    let mut failing = None;
+    let hook = Fail {
+        step: Step::BeforeSwitch,
+        direction: Direction::Forward,
+        fault: Fault::Permanent,
+        ..back
+    };
+    let mut kept = None;
     let control = Control::with(|actor| -> Actor {
-        let hook = Fail {
-            step: Step::BeforeSwitch,
-            direction: Direction::Forward,
-            fault: Fault::Permanent,
-            ..fail
-        };
-        let way_back = Arc::new(Failing::new(actor, fail));
-        failing = Some(way_back.clone());
+        let way_back = Arc::new(Failing::new(actor, back));
+        kept = Some(way_back.clone());
         Arc::new(Failing::new(way_back, hook))
     });
+    (control, kept.unwrap())
+}
+
+/// Begins a consistent deployment with a hook, of a shop that is live.
+async fn deploy_with_a_hook(control: &Control) -> Operation {
     control.deploy().await;
     control.machine.edit();
     let mut shop = environment("shop");
     shop.hooks.before_switch = vec![vec!["print".to_owned(), "x".to_owned()]];
     let deploy = control.submit_for(shop, deploy(Mode::Consistent)).await;
-    let deploy = deploy.unwrap();
+    deploy.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_that_is_stuck_with_its_pool_frozen_shows_the_maintenance_page_until_it_is_helped()
+ {
+    let (control, way_back) = failing_both_ways(Side::Before);
+    let deploy = deploy_with_a_hook(&control).await;
     let stuck = control.ended(&deploy.id).await;
     assert!(
         matches!(
@@ -193,7 +187,7 @@ async fn a_deployment_that_is_stuck_with_its_pool_frozen_shows_the_maintenance_p
         "{stuck:?}"
     );
     assert_eq!(control.machine.world().closed.len(), 1);
-    failing.unwrap().heal();
+    way_back.heal();
     control.engine.resume(&deploy.id).await.unwrap();
     assert_eq!(control.ended(&deploy.id).await, Outcome::Undone);
     assert!(control.machine.world().closed.is_empty());
@@ -201,28 +195,9 @@ async fn a_deployment_that_is_stuck_with_its_pool_frozen_shows_the_maintenance_p
 
 #[tokio::test(start_paused = true)]
 async fn a_deployment_that_is_stuck_after_traffic_went_back_leaves_the_site_open() {
-    let fail = Fail {
-        step: Step::Route,
-        direction: Direction::Back,
-        side: Side::After,
-        fault: Fault::Transient,
-        times: FOR_EVER,
-    };
-    let hook = Fail {
-        step: Step::BeforeSwitch,
-        direction: Direction::Forward,
-        fault: Fault::Permanent,
-        ..fail
-    };
-    let control = Control::with(|actor| -> Actor {
-        Arc::new(Failing::new(Arc::new(Failing::new(actor, fail)), hook))
-    });
-    control.deploy().await;
-    control.machine.edit();
-    let mut shop = environment("shop");
-    shop.hooks.before_switch = vec![vec!["print".to_owned(), "x".to_owned()]];
-    let deploy = control.submit_for(shop, deploy(Mode::Consistent)).await;
-    let stuck = control.ended(&deploy.unwrap().id).await;
+    let (control, _) = failing_both_ways(Side::After);
+    let deploy = deploy_with_a_hook(&control).await;
+    let stuck = control.ended(&deploy.id).await;
     assert!(matches!(stuck, Outcome::Stuck { .. }), "{stuck:?}");
     assert!(control.machine.world().closed.is_empty());
     assert!(control.machine.world().frozen.is_empty());

@@ -81,6 +81,12 @@ impl Control {
         (control, kept.expect("every engine has its steps"))
     }
 
+    /// A server that starts again over what this one left; it has not recovered yet.
+    #[must_use]
+    pub fn started_again(self) -> Self {
+        Self::over(self.machine, self.store, self.clock, |actor| actor)
+    }
+
     /// A new engine over an old world: a server that starts again.
     pub fn over<A: Into<Actor>>(
         machine: FakeMachine,

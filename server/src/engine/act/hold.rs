@@ -114,9 +114,7 @@ fn begun(plan: &Plan, entries: &[Entry]) -> Option<u64> {
 
 /// Whether requests may wait for the pool of `plan`: traffic points at it, or is about to, and it stands still.
 pub(in crate::engine) fn holds(plan: &Plan, entries: &[Entry]) -> bool {
-    let thaw = index(plan, Step::Thaw);
-    let thawed = |entry: &Entry| is_settled(&entry.event, thaw, Direction::Forward);
-    has_moved(plan, entries) && !entries.iter().any(thawed)
+    has_moved(plan, entries) && ended(plan, entries).is_none()
 }
 
 /// Whether traffic may point at the pool of `plan`, a consistent deployment, which is not the live one yet.
